@@ -1,0 +1,61 @@
+"""Every error that ganspect raises on purpose; each message is one sentence that a user can act on.
+
+    GanspectError
+    ├── ConfigError               a recipe: unknown key, wrong type, impossible size
+    ├── DataError                 a data set: missing, empty, no normal images
+    │   └── ImageError            one image: corrupt, too large, wrong channels or bit depth
+    ├── RunError                  a training run: other settings than before, unfinished, damaged
+    ├── BundleError               a bundle: missing or changed file, newer schema, path outside it
+    │   └── CalibrationError      a threshold: absent, or too few images for the rate asked
+    ├── SourceError               a camera or video: absent, empty, ended early
+    ├── OutputError               an output folder: not writable, or the disk is full
+    ├── MissingDependencyError    an optional package: names the pip command that brings it
+    └── VerificationError         exported graphs do not agree with PyTorch (exit status 1, not 2)
+
+A message says what was given, what was expected and what to do about it. The command line prints it
+without a traceback and ends with status 2 (1 for VerificationError).
+"""
+
+
+class GanspectError(Exception):
+    """Base of every error raised on purpose; catch this one to catch them all."""
+
+
+class ConfigError(GanspectError):
+    """A recipe cannot be used as it stands."""
+
+
+class DataError(GanspectError):
+    """A data set cannot be used as it stands."""
+
+
+class ImageError(DataError):
+    """One image or frame cannot be used; inside a folder it is skipped and counted."""
+
+
+class RunError(GanspectError):
+    """A run folder cannot be continued or exported."""
+
+
+class BundleError(GanspectError):
+    """A bundle is damaged, incomplete, or made by a newer ganspect."""
+
+
+class CalibrationError(BundleError):
+    """A bundle has no usable threshold, or too few images were given to make one."""
+
+
+class SourceError(GanspectError):
+    """A camera, stream or video gave no frames."""
+
+
+class OutputError(GanspectError):
+    """Results cannot be written where they were asked for."""
+
+
+class MissingDependencyError(GanspectError):
+    """An optional package is not installed; the message holds the pip command."""
+
+
+class VerificationError(GanspectError):
+    """Exported graphs do not compute what PyTorch computes; nothing was shipped."""

@@ -1,0 +1,121 @@
+"""Artefacts that are either whole or absent: atomic files and folders, and checks before work starts.
+
+A killed process leaves at most a hidden `.NAME.partial…` beside its target, which no command reads.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ganspect.errors import OutputError
+
+_READ_BYTES = 1 << 20
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    partial = path.with_name(f".{path.name}.partial{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with two spaces of indent, atomically; NaN is refused."""
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, what: str) -> Iterator[Path]:
+    """Fill a hidden folder and put it in place of `path` only when the block ends without an error.
+
+    An older folder at `path` is replaced if it holds `what` (a file name that marks the kind), so that a
+    mistyped `--out` never deletes something else.
+
+    Raises:
+        OutputError: `path` exists and is no such folder, or cannot be written.
+    """
+    require_replaceable(path, marker=what)
+    require_writable(path.parent)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial", dir=path.parent))
+    try:
+        yield partial
+        partial.chmod(0o777 & ~_umask())
+        _swap_in(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_replaceable(path: Path, *, marker: str) -> None:
+    """Refuse to replace a folder that is neither empty nor of the kind that `marker` marks.
+
+    Raises:
+        OutputError: `path` is a file, or a folder with other content.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise OutputError(f"{path} is a file, a folder was expected; choose another --out")
+    if any(path.iterdir()) and not (path / marker).exists():
+        raise OutputError(f"{path} holds other files and no {marker}; choose an empty or new folder for --out")
+
+
+def require_writable(folder: Path, *, free_mb: int = 50) -> Path:
+    """Create a folder if need be and prove, before work starts, that files can be written into it.
+
+    Raises:
+        OutputError: it cannot be created or written, or has less than `free_mb` MB left.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".ganspect-probe"):
+            pass
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}; choose a writable folder") from error
+    if free_bytes < free_mb << 20:
+        raise OutputError(
+            f"the disk of {folder} has {free_bytes >> 20} MB left, at least {free_mb} MB are needed; free some space"
+        )
+    return folder
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _swap_in(partial: Path, path: Path) -> None:
+    if not path.exists():
+        partial.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old", dir=path.parent))
+    path.rename(old / path.name)
+    partial.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""What runs beside the camera, without PyTorch: backends, inspector, capture, screening, evaluation."""

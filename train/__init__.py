@@ -1,0 +1,1 @@
+"""PyTorch: networks, one file for each system, data, and the fit loop; writes run folders."""
