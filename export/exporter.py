@@ -1,0 +1,191 @@
+"""A run folder becomes a bundle: trace, check, compare with PyTorch, record, calibrate; whole or not at all.
+
+    ganspect export run --out bundle
+"""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from rich.console import Console
+from rich.table import Table
+from safetensors.numpy import save
+
+from ganspect import __version__
+from ganspect.bundle import (
+    MANIFEST,
+    CalibrationRecord,
+    GraphRecord,
+    ImageRecord,
+    LatentRecord,
+    Manifest,
+    ScoreRecord,
+    SearchRecord,
+)
+from ganspect.config import Recipe
+from ganspect.errors import ConfigError, VerificationError
+from ganspect.export.formulas import Formulas, compose, needs_pixel_statistics
+from ganspect.export.graphs import Sizes, graph_builders
+from ganspect.export.parity import Figures, ParityCheck
+from ganspect.export.reference import ReferenceSearch
+from ganspect.export.weights import WEIGHTS, WeightFile
+from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically
+from ganspect.runtime.calibration import calibrate
+from ganspect.scoring import SCORES
+from ganspect.train.run import Run, load_run
+from ganspect.train.system import System
+
+STARTS = "starts.safetensors"
+N_STARTS = 64
+"""Random start latents stored in every bundle; searches use the first `restarts` of them."""
+
+
+def export_run(run_folder: Path, out: Path, false_alarm_rate: float | None = None) -> None:
+    """Export and calibrate a finished run; print what was written.
+
+    Args:
+        run_folder: as `ganspect train` wrote it.
+        out: the bundle's folder; an older bundle there is replaced when the new one is whole.
+        false_alarm_rate: to calibrate for; None: 1%, or the least that the held-out images support.
+
+    Raises:
+        RunError: the run is unfinished or damaged, or its data moved.
+        VerificationError: a graph does not compute what PyTorch computes.
+        CalibrationError: too few held-out images for the rate.
+        OutputError: `out` cannot be written or holds something else.
+    """
+    console = Console(stderr=True)
+    require_replaceable(out, marker=MANIFEST)
+    require_writable(out.parent)
+    run = load_run(run_folder)
+    held_out = [(sample.name, frame) for sample, frame in run.held_out()]
+    with new_folder(out, what=MANIFEST) as folder:
+        with console.status("tracing the graphs, gradient and search loop included"):
+            write_graphs(run.system, run.recipe, folder)
+        with console.status("comparing the graphs with PyTorch"):
+            figures = check_parity(run.system, run.recipe, folder)
+        write_manifest(run, folder, figures)
+        calibration = calibrate(folder, held_out, false_alarm_rate, f"held out of {run.training.source}")
+    _print_summary(out, figures, calibration)
+
+
+def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
+    """Trace every graph of a system and write them, their common weights and the random starts."""
+    formulas = _formulas(system, recipe)
+    weights = WeightFile()
+    for name, build in graph_builders(formulas, sizes_of(recipe)).items():
+        model = build()
+        _check(name, model)
+        weights.take_out(model)
+        onnx.save(model, folder / f"{name}.onnx")
+    weights.write(folder)
+    random = np.random.default_rng(recipe.seed)
+    starts = random.standard_normal((N_STARTS, recipe.network.latent_size)).astype(np.float32)
+    write_atomically(folder / STARTS, save({"latent": starts}))
+
+
+def check_parity(system: System, recipe: Recipe, folder: Path) -> Figures:
+    """Compare the graphs in a folder with PyTorch; see `ParityCheck.run`."""
+    reference = ReferenceSearch(system, search_record(recipe), recipe.score.search)
+    return ParityCheck(folder, reference, sizes_of(recipe), recipe.score.encoder).run()
+
+
+def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
+    """Record what was written, with the hash of every file."""
+    files = sorted(path.name for path in folder.iterdir())
+    manifest = Manifest(
+        ganspect_version=__version__,
+        system=run.system.name,
+        image=_image_record(run.recipe),
+        latent=LatentRecord(size=run.recipe.network.latent_size),
+        search=search_record(run.recipe),
+        scores=_score_record(run.system, run.recipe),
+        graphs={Path(name).stem: _graph_record(folder / name) for name in files if name.endswith(".onnx")},
+        sha256={name: sha256_of(folder / name) for name in files},
+        parity=dict(parity),
+        training=run.training,
+        recipe=run.recipe.model_dump(mode="json"),
+        versions=_versions(),
+    )
+    write_atomically(folder / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+
+
+def search_record(recipe: Recipe) -> SearchRecord:
+    """Return the recipe's search as the manifest holds it."""
+    return SearchRecord(**recipe.search.model_dump())
+
+
+def sizes_of(recipe: Recipe) -> Sizes:
+    """Return the sizes that are fixed in the graphs."""
+    return Sizes(recipe.image.size_hw, recipe.image.channels, recipe.network.latent_size)
+
+
+def _formulas(system: System, recipe: Recipe) -> Formulas:
+    if recipe.search.restarts > N_STARTS:
+        raise ConfigError(f"search.restarts is {recipe.search.restarts}, at most {N_STARTS} starts are stored; lower it")
+    return compose(system, search_record(recipe), recipe.score.search, recipe.score.encoder)
+
+
+def _check(name: str, model: onnx.ModelProto) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise VerificationError(f"the graph {name!r} is not valid ONNX ({error}); report this with the recipe") from error
+
+
+def _image_record(recipe: Recipe) -> ImageRecord:
+    image = recipe.image
+    order: Any = "grey" if image.channels == 1 else "rgb"
+    return ImageRecord(
+        size_hw=image.size_hw,
+        channels=image.channels,
+        colour_order=order,
+        bits=image.bits,
+        fit=image.fit,
+        overlap=image.overlap,
+    )
+
+
+def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
+    encoder = None
+    if system.encoder is not None:
+        encoder = system.paper_score if recipe.score.encoder == "paper" else recipe.score.encoder
+    return ScoreRecord(
+        search=recipe.score.search,
+        encoder=encoder,
+        paper=system.paper_score,
+        formulas={name: score.formula for name, score in SCORES.items()},
+        needs_pixel_statistics=needs_pixel_statistics(recipe.score.search, recipe.score.encoder),
+    )
+
+
+def _graph_record(path: Path) -> GraphRecord:
+    graph = onnx.load(path, load_external_data=False).graph
+    return GraphRecord(
+        file=path.name,
+        inputs=[value.name for value in graph.input],
+        outputs=[value.name for value in graph.output],
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord) -> None:
+    table = Table("Graphs against PyTorch, batch 1 and 5", "largest difference", title=f"bundle {out}")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.1e}")
+    console = Console()
+    console.print(table)
+    size_mb = (out / WEIGHTS).stat().st_size / 1e6
+    threshold = calibration.search
+    console.print(
+        f"weights {size_mb:.1f} MB; search threshold {threshold.value:.5g} from {threshold.n} held-out normal images: "
+        f"at most {threshold.false_alarm_rate:.1%} of normal frames flagged (95% limit {threshold.upper_limit_95:.1%})"
+    )

@@ -1,0 +1,101 @@
+"""The six graphs of a bundle: which function each is, and its inputs and outputs by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor
+
+from ganspect.export.formulas import Formulas, to_image
+from ganspect.export.search_loop import CARRIED, build_search
+from ganspect.export.tracing import example_batch, trace
+from ganspect.scoring import State
+
+PIXEL_MAPS = ("pixel_mean", "pixel_deviation")
+STATE = State._fields
+STATE_OUT = tuple(f"{name}_out" for name in CARRIED)
+SCORE_OUTPUTS = ("latent", "encoder_score", "start_score", "reconstruction", "residual")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes that are fixed in the graphs.
+
+    Attributes:
+        size_hw: of a tile, in pixels.
+        channels: 1 or 3.
+        latent_size: D.
+    """
+
+    size_hw: tuple[int, int]
+    channels: int
+    latent_size: int
+
+
+def graph_builders(formulas: Formulas, sizes: Sizes) -> dict[str, Callable[[], onnx.ModelProto]]:
+    """Return, by name, what traces each graph; without an encoder there is no `encoder` and no `score`."""
+    example = _Example(formulas, sizes)
+    builders = {
+        "generator": lambda: trace(formulas.generator, [example.latent], ["latent"], ["image"]),
+        "features": lambda: trace(formulas.features, [example.x], ["image"], ["features"]),
+        "step": lambda: example.trace(formulas.step, ["image", *STATE, "threshold", *example.maps], STATE_OUT),
+        "search": lambda: _search(formulas, example),
+    }
+    if (encoder := formulas.encoder) is not None:
+        builders["encoder"] = lambda: trace(encoder, [example.x], ["image"], ["latent"])
+        builders["score"] = lambda: example.trace(formulas.scores, ["image", *example.maps], SCORE_OUTPUTS)
+    return builders
+
+
+class _Example:
+    """Example inputs by name, and tracing by those names."""
+
+    def __init__(self, formulas: Formulas, sizes: Sizes) -> None:
+        random = torch.Generator().manual_seed(0)
+        one = torch.zeros(1, sizes.channels, *sizes.size_hw)
+        with torch.no_grad():
+            batch = example_batch({*sizes.size_hw, sizes.channels, sizes.latent_size, *formulas.features(one).shape})
+            image = torch.randint(0, 256, (batch, *sizes.size_hw, sizes.channels), dtype=torch.uint8, generator=random)
+            self.x = to_image(image).contiguous()
+            features = formulas.features(self.x)
+        self.latent = torch.randn(batch, sizes.latent_size, generator=random)
+        self.maps = PIXEL_MAPS if formulas.needs_pixel_statistics else ()
+        zeros = torch.zeros_like(self.latent)
+        self._tensors: dict[str, Tensor] = {
+            "image": image,
+            "x": self.x,
+            "features": features,
+            **dict(zip(STATE, _state(self.latent, zeros), strict=True)),
+            "threshold": torch.tensor(0.0),
+            "pixel_mean": torch.zeros(sizes.size_hw),
+            "pixel_deviation": torch.ones(sizes.size_hw),
+        }
+
+    def trace(self, function: object, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
+        return trace(function, [self._tensors[name] for name in inputs], inputs, outputs)  # type: ignore[arg-type]
+
+
+def _state(latent: Tensor, zeros: Tensor) -> State:
+    rows = torch.arange(latent.shape[0])
+    # Every start tensor is its own: tracing treats one tensor given twice as one input.
+    return State(
+        latent, zeros.clone(), zeros.clone(), torch.zeros_like(rows), zeros[:, 0] + torch.inf, latent.clone(), rows
+    )
+
+
+def _search(formulas: Formulas, example: _Example) -> onnx.ModelProto:
+    prepare = example.trace(
+        formulas.prepare, ["image", "best_score", "part", "threshold"], ["x", "features", "going"]
+    )
+    body = example.trace(
+        formulas.body, ["x", "features", *STATE, "threshold", *example.maps], ["going", *STATE_OUT]
+    )
+    finish = example.trace(formulas.finish, ["x", "best_latent"], ["reconstruction", "residual"])
+    known: Mapping[str, onnx.ValueInfoProto] = {
+        value.name: value for model in (prepare, body) for value in model.graph.input
+    }
+    steps = helper.make_tensor_value_info("steps", TensorProto.INT64, [])
+    inputs = ["image", *STATE, "steps", "threshold", *example.maps]
+    return build_search(prepare, body, finish, [steps if name == "steps" else known[name] for name in inputs])

@@ -1,0 +1,202 @@
+"""Proof that exported graphs compute what PyTorch computes, on fresh random images and latents.
+
+Exporters have frozen gradients into constants without a word (pytorch issue 89675), so the inputs here are never
+those that were traced, and the batch sizes (1 and 5) are others too. Free runs are compared by their best score
+only: the L1 loss has a sign gradient, and under Adam two correct searches drift apart.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+
+from ganspect.errors import VerificationError
+from ganspect.export.formulas import needs_pixel_statistics, to_image, to_pixels
+from ganspect.export.graphs import PIXEL_MAPS, STATE, STATE_OUT, Sizes
+from ganspect.export.reference import ReferenceSearch, initial_state
+from ganspect.scoring import SCORES, Match, State, residual_map
+
+BATCHES = (1, 5)
+STEPS = (0, 5, 19)
+FREE_STEPS = 20
+_SEED = 20_170_317
+
+Figures: TypeAlias = dict[str, float]
+
+TOLERANCES: Mapping[str, float] = {
+    "function": 1e-4,
+    "score": 1e-4,
+    "gradient_median": 1e-4,
+    "gradient_worst": 5e-2,
+    "latent": 2e-2,
+    "free_run": 2e-2,
+    "pixels": 0.02,
+}
+"""Largest allowed differences.
+
+function, score: relative to the largest value. gradient_median, gradient_worst: relative error of a row's gradient in
+the 2-norm; a pixel or feature whose difference is within rounding of zero changes the sign that L1's gradient takes
+there, which is why single rows may be off by more than the median. latent: mean difference after one Adam step, in learning
+rates, of the median row. free_run: relative difference of best scores after 20 iterations. pixels: share of
+reconstruction pixels that differ by more than one grey level.
+"""
+
+
+class ParityCheck:
+    """Compares the graphs in a folder with a system in PyTorch."""
+
+    def __init__(self, folder: Path, reference: ReferenceSearch, sizes: Sizes, encoder_score: str) -> None:
+        """Prepare the comparison; graphs are read as `folder/NAME.onnx`."""
+        self._folder = folder
+        self._reference = reference
+        self._sizes = sizes
+        self._encoder_score = encoder_score
+        self._random = torch.Generator().manual_seed(_SEED)
+        self._figures: Figures = {}
+
+    def run(self) -> Figures:
+        """Compare every graph at every batch size.
+
+        Returns:
+            The largest difference found, by what was compared.
+
+        Raises:
+            VerificationError: a difference is over its tolerance or not a number; says which and by how much.
+        """
+        system = self._reference.system
+        functions: dict[str, Callable[[Tensor], Tensor] | None] = {
+            "features": system.features,
+            "encoder": system.encoder,
+        }
+        for batch in BATCHES:
+            self._function("generator", {"latent": self._latent(batch)}, system.generator)
+            for name, function in functions.items():
+                if function is not None:
+                    self._function(name, {"image": to_image(self._image(batch))}, function)
+            if system.encoder is not None:
+                self._scores(batch)
+            self._one_step(batch)
+            self._free_run(batch)
+        return self._figures
+
+    def _function(self, name: str, inputs: dict[str, Tensor], function: Callable[[Tensor], Tensor]) -> None:
+        with torch.no_grad():
+            expected = function(*inputs.values())
+        (given,) = self._graph(name, inputs)
+        self._note("function", name, _relative(given, expected))
+
+    def _scores(self, batch: int) -> None:
+        system, image, pixels = self._reference.system, self._image(batch), self._pixels()
+        with torch.no_grad():
+            x = to_image(image)
+            latent = system.encode(x)
+            matched = system.match(x, latent)
+            start = SCORES[self._reference.score].of(_with(matched, pixels))
+            encoder = self._encoder_scores(x, _with(matched, pixels))
+        inputs = {"image": image} | dict(zip(PIXEL_MAPS, pixels, strict=False))
+        got_latent, got_encoder, got_start, got_pixels, got_residual = self._graph("score", inputs)
+        self._note("function", "score latent", _relative(got_latent, latent))
+        self._note("score", "encoder_score", _relative(got_encoder, encoder))
+        self._note("score", "start_score", _relative(got_start, start))
+        self._note("function", "score residual", _relative(got_residual, residual_map(x, matched.reconstruction)))
+        self._note("pixels", "score reconstruction", _pixels_off(got_pixels, to_pixels(matched.reconstruction)))
+
+    def _encoder_scores(self, x: Tensor, matched: Match) -> Tensor:
+        if self._encoder_score == "paper":
+            return self._reference.system.encoder_score(x)
+        score: Tensor = SCORES[self._encoder_score].of(matched)
+        return score
+
+    def _one_step(self, batch: int) -> None:
+        image, pixels = self._image(batch), self._pixels()
+        never = torch.tensor(float("-inf"))
+        state = initial_state(self._latent(batch))
+        for step in range(max(STEPS) + 1):
+            # With the best score forgotten, the next best score is the score at this latent.
+            forgetful = state._replace(best_score=torch.full((batch,), float("inf")))
+            following, gradient = self._reference.iteration_and_gradient(image, forgetful, never, pixels)
+            if step in STEPS:
+                self._compare_step(f"iteration {step}", image, forgetful, following, gradient, pixels)
+            state = following
+
+    def _compare_step(
+        self, name: str, image: Tensor, state: State, following: State, gradient: Tensor, pixels: tuple[Tensor, ...]
+    ) -> None:
+        inputs = _search_inputs(image, state, pixels) | {"threshold": torch.tensor(float("-inf"))}
+        for graph, limits in (("step", {}), ("search", {"steps": torch.tensor(1)})):
+            given = dict(zip(STATE_OUT, self._graph(graph, inputs | limits), strict=False))
+            self._compare_states(f"{graph} graph, {name}", given, state, following, gradient)
+
+    def _compare_states(
+        self, name: str, given: Mapping[str, Tensor], state: State, following: State, gradient: Tensor
+    ) -> None:
+        settings = self._reference.search
+        got_gradient = (given["adam_m_out"] - state.adam_m * settings.beta1) / (1 - settings.beta1)
+        errors = (got_gradient - gradient).norm(dim=1) / gradient.norm(dim=1)
+        moved = (given["latent_out"] - following.latent).abs().mean(1) / settings.learning_rate
+        self._note("gradient_median", name, errors.median())
+        self._note("gradient_worst", name, errors.max())
+        self._note("latent", name, moved.median())
+        self._note("score", name, _relative(given["best_score_out"], following.best_score))
+
+    def _free_run(self, batch: int) -> None:
+        image, pixels = self._image(batch), self._pixels()
+        state = initial_state(self._latent(batch))
+        expected = self._reference.run(image, state, FREE_STEPS, pixels).best_score
+        limits = {"steps": torch.tensor(FREE_STEPS), "threshold": torch.tensor(float("-inf"))}
+        outputs = self._graph("search", _search_inputs(image, state, pixels) | limits)
+        given = dict(zip((*STATE_OUT, "reconstruction", "residual"), outputs, strict=True))
+        self._note("free_run", "search", ((given["best_score_out"] - expected).abs() / expected.abs()).max())
+        with torch.no_grad():
+            best = self._reference.system.generator(given["best_latent_out"])
+        self._note("pixels", "search reconstruction", _pixels_off(given["reconstruction"], to_pixels(best)))
+        self._note("function", "search residual", _relative(given["residual"], residual_map(to_image(image), best)))
+
+    def _graph(self, name: str, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        session = onnxruntime.InferenceSession(self._folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {key: np.ascontiguousarray(tensor.numpy()) for key, tensor in inputs.items()})
+        return [torch.from_numpy(np.array(output)) for output in outputs]
+
+    def _note(self, kind: str, what: str, difference: Tensor) -> None:
+        value = float(difference)
+        if not value <= TOLERANCES[kind]:
+            raise VerificationError(
+                f"the exported graphs differ from PyTorch: {what}, {kind}: {value:.3g}, at most {TOLERANCES[kind]:.3g} is "
+                "allowed; nothing was written: report this with the run's config.yaml"
+            )
+        key = f"{what}: {kind}"
+        self._figures[key] = max(value, self._figures.get(key, 0.0))
+
+    def _image(self, batch: int) -> Tensor:
+        shape = (batch, *self._sizes.size_hw, self._sizes.channels)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=self._random)
+
+    def _latent(self, batch: int) -> Tensor:
+        return torch.randn(batch, self._sizes.latent_size, generator=self._random)
+
+    def _pixels(self) -> tuple[Tensor, ...]:
+        if not needs_pixel_statistics(self._reference.score, self._encoder_score):
+            return ()
+        mean = torch.rand(self._sizes.size_hw, generator=self._random)
+        return mean, torch.rand(self._sizes.size_hw, generator=self._random) + 0.1
+
+
+def _search_inputs(image: Tensor, state: State, pixels: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    return {"image": image, **dict(zip(STATE, state, strict=True)), **dict(zip(PIXEL_MAPS, pixels, strict=False))}
+
+
+def _with(matched: Match, pixels: tuple[Tensor, ...]) -> Match:
+    fields = (matched.image, matched.reconstruction, matched.features, matched.reconstruction_features)
+    return Match(*fields, *pixels)
+
+
+def _relative(given: Tensor, expected: Tensor) -> Tensor:
+    return (given - expected).abs().max() / expected.abs().max()
+
+
+def _pixels_off(given: Tensor, expected: Tensor) -> Tensor:
+    return ((given.int() - expected.int()).abs() > 1).float().mean()

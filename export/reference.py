@@ -1,0 +1,68 @@
+"""The latent search in plain PyTorch with autograd, on the networks as trained: what every graph is compared with."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganspect.bundle import SearchRecord
+from ganspect.export.formulas import to_image
+from ganspect.scoring import SCORES, Adam, Match, SearchLoss, State, iterate, search_loss
+from ganspect.train.system import System
+
+
+@dataclass(frozen=True)
+class ReferenceSearch:
+    """AnoGAN's search as one would write it in PyTorch; batch norm unfolded, gradient by autograd.
+
+    Attributes:
+        system: in eval mode.
+        search: its settings.
+        score: name of the tracked score.
+    """
+
+    system: System
+    search: SearchRecord
+    score: str
+
+    def iteration(self, image: Tensor, state: State, threshold: Tensor, pixels: tuple[Tensor, ...] = ()) -> State:
+        """Take one iteration from `state`; `image` is (N,H,W,C) uint8."""
+        following, _ = self.iteration_and_gradient(image, state, threshold, pixels)
+        return following
+
+    def iteration_and_gradient(
+        self, image: Tensor, state: State, threshold: Tensor, pixels: tuple[Tensor, ...] = ()
+    ) -> tuple[State, Tensor]:
+        """Take one iteration and return the gradient of the search loss as well, (N,D)."""
+        settings = self.search
+        latent = state.latent.detach().requires_grad_()
+        matched = self.system.match(to_image(image), latent)
+        loss = search_loss(SearchLoss(settings.feature_weight, settings.reduction), matched).sum()
+        (gradient,) = torch.autograd.grad(loss, latent)
+        with torch.no_grad():
+            fields = (matched.image, matched.reconstruction, matched.features, matched.reconstruction_features)
+            score = SCORES[self.score].of(Match(*(field.detach() for field in fields), *pixels))
+            adam = Adam(settings.learning_rate, settings.beta1, settings.beta2, settings.epsilon, settings.clip)
+            return iterate(state, score, gradient, adam, threshold), gradient
+
+    def run(self, image: Tensor, state: State, steps: int, pixels: tuple[Tensor, ...] = ()) -> State:
+        """Take `steps` iterations without early exit."""
+        never = torch.tensor(float("-inf"))
+        for _ in range(steps):
+            state = self.iteration(image, state, never, pixels)
+        return state
+
+
+def initial_state(latent: Tensor, part: Tensor | None = None) -> State:
+    """Return the state before the first iteration from (N,D) start latents; each row its own part by default."""
+    rows = latent.shape[0]
+    zeros = torch.zeros_like(latent)
+    return State(
+        latent,
+        zeros,
+        zeros,
+        torch.zeros(rows, dtype=torch.int64),
+        torch.full((rows,), float("inf")),
+        latent,
+        torch.arange(rows) if part is None else part,
+    )
