@@ -29,7 +29,7 @@ from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
 from ganspect.export.formulas import Formulas, compose, needs_pixel_statistics
 from ganspect.export.graphs import Sizes, graph_builders
-from ganspect.export.parity import Figures, ParityCheck
+from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
 from ganspect.export.reference import ReferenceSearch
 from ganspect.export.weights import WEIGHTS, WeightFile
 from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically
@@ -177,15 +177,30 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
+_COMPARED = {
+    "function": "outputs of generator, encoder, features; residuals",
+    "score": "anomaly scores",
+    "gradient_median": "gradient of the search loss, median row",
+    "gradient_worst": "gradient of the search loss, worst row",
+    "latent": "latent after an Adam step, in learning rates",
+    "free_run": "best score of a search of 20 iterations",
+    "pixels": "share of reconstruction pixels off by 2 grey levels",
+}
+
+
 def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord) -> None:
-    table = Table("Graphs against PyTorch, batch 1 and 5", "largest difference", title=f"bundle {out}")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.1e}")
+    table = Table("ONNX against PyTorch, fresh inputs, batch 1 and 5", "largest difference", "allowed")
+    for kind, compared in _COMPARED.items():
+        values = [value for name, value in figures.items() if name.endswith(f": {kind}")]
+        table.add_row(compared, f"{max(values):.1e}", f"{TOLERANCES[kind]:.0e}")
     console = Console()
     console.print(table)
     size_mb = (out / WEIGHTS).stat().st_size / 1e6
     threshold = calibration.search
     console.print(
-        f"weights {size_mb:.1f} MB; search threshold {threshold.value:.5g} from {threshold.n} held-out normal images: "
-        f"at most {threshold.false_alarm_rate:.1%} of normal frames flagged (95% limit {threshold.upper_limit_95:.1%})"
+        f"{out}: weights {size_mb:.1f} MB; search threshold {threshold.value:.5g} from {threshold.n} held-out normal "
+        f"images: at most {threshold.false_alarm_rate:.1%} of normal frames flagged "
+        f"(95% limit {threshold.upper_limit_95:.1%})\n"
+        f"next: ganspect evaluate {out} DATA --out REPORT   or   ganspect screen {out} SOURCE --out OUT",
+        highlight=False,
     )

@@ -74,12 +74,6 @@ class Formulas:
         going = (~cleared(following.best_score, following.part, threshold)).any()
         return (going, *following[:6])
 
-    def step(self, image: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Return the next state without `part`: the step graph."""
-        state, threshold, pixels = State(*rest[:7]), rest[7], rest[8:]
-        x = to_image(image)
-        return tuple(self.iteration(x, self.features(x), state, threshold, *pixels)[:6])
-
     def finish(self, x: Tensor, best_latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction (uint8, NHWC) and the residual (N,H,W) of the best latent."""
         reconstruction = self.generator(best_latent)

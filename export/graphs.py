@@ -1,7 +1,8 @@
 """The six graphs of a bundle: which function each is, and its inputs and outputs by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import onnx
 import torch
@@ -9,7 +10,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from ganspect.export.formulas import Formulas, to_image
-from ganspect.export.search_loop import CARRIED, build_search
+from ganspect.export.search_loop import CARRIED, Pieces, build_search, build_step
 from ganspect.export.tracing import example_batch, trace
 from ganspect.scoring import State
 
@@ -37,11 +38,12 @@ class Sizes:
 def graph_builders(formulas: Formulas, sizes: Sizes) -> dict[str, Callable[[], onnx.ModelProto]]:
     """Return, by name, what traces each graph; without an encoder there is no `encoder` and no `score`."""
     example = _Example(formulas, sizes)
+    search = _Search(formulas, example)
     builders = {
         "generator": lambda: trace(formulas.generator, [example.latent], ["latent"], ["image"]),
         "features": lambda: trace(formulas.features, [example.x], ["image"], ["features"]),
-        "step": lambda: example.trace(formulas.step, ["image", *STATE, "threshold", *example.maps], STATE_OUT),
-        "search": lambda: _search(formulas, example),
+        "step": search.step,
+        "search": search.search,
     }
     if (encoder := formulas.encoder) is not None:
         builders["encoder"] = lambda: trace(encoder, [example.x], ["image"], ["latent"])
@@ -85,17 +87,31 @@ def _state(latent: Tensor, zeros: Tensor) -> State:
     )
 
 
-def _search(formulas: Formulas, example: _Example) -> onnx.ModelProto:
-    prepare = example.trace(
-        formulas.prepare, ["image", "best_score", "part", "threshold"], ["x", "features", "going"]
-    )
-    body = example.trace(
-        formulas.body, ["x", "features", *STATE, "threshold", *example.maps], ["going", *STATE_OUT]
-    )
-    finish = example.trace(formulas.finish, ["x", "best_latent"], ["reconstruction", "residual"])
-    known: Mapping[str, onnx.ValueInfoProto] = {
-        value.name: value for model in (prepare, body) for value in model.graph.input
-    }
-    steps = helper.make_tensor_value_info("steps", TensorProto.INT64, [])
-    inputs = ["image", *STATE, "steps", "threshold", *example.maps]
-    return build_search(prepare, body, finish, [steps if name == "steps" else known[name] for name in inputs])
+class _Search:
+    """The graphs made of the search's pieces, which are traced when the first of them is asked for."""
+
+    def __init__(self, formulas: Formulas, example: _Example) -> None:
+        self._formulas = formulas
+        self._example = example
+
+    def step(self) -> onnx.ModelProto:
+        return build_step(self._pieces, self._inputs(["image", *STATE, "threshold", *self._example.maps]))
+
+    def search(self) -> onnx.ModelProto:
+        return build_search(self._pieces, self._inputs(["image", *STATE, "steps", "threshold", *self._example.maps]))
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        formulas, example = self._formulas, self._example
+        body_inputs = ["x", "features", *STATE, "threshold", *example.maps]
+        return Pieces(
+            example.trace(formulas.prepare, ["image", "best_score", "part", "threshold"], ["x", "features", "going"]),
+            example.trace(formulas.body, body_inputs, ["going", *STATE_OUT]),
+            example.trace(formulas.finish, ["x", "best_latent"], ["reconstruction", "residual"]),
+        )
+
+    def _inputs(self, names: Sequence[str]) -> list[onnx.ValueInfoProto]:
+        pieces = self._pieces
+        known = {value.name: value for piece in (pieces.prepare, pieces.body) for value in piece.graph.input}
+        known["steps"] = helper.make_tensor_value_info("steps", TensorProto.INT64, [])
+        return [known[name] for name in names]

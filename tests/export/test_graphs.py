@@ -41,7 +41,7 @@ def test_without_an_encoder_there_is_no_score_graph() -> None:
 
 
 def test_pixel_statistics_are_inputs_where_a_score_needs_them(toy: Toy) -> None:
-    model = graph_builders(toy_formulas(toy, "residual_calibrated"), SIZES)["step"]()
+    model = graph_builders(toy_formulas(toy, "residual_calibrated"), SIZES)["score"]()
     assert [value.name for value in model.graph.input][-2:] == ["pixel_mean", "pixel_deviation"]
     assert [len(value.type.tensor_type.shape.dim) for value in model.graph.input][-2:] == [2, 2]
 
