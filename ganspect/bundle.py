@@ -12,7 +12,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,6 +30,9 @@ class Record(BaseModel):
     """A part of the manifest or the calibration; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 class ImageRecord(Record):
@@ -176,10 +179,9 @@ class Calibrations(Record):
     entries: list[CalibrationRecord]
 
 
-class PixelStatistics(BaseModel):
+class PixelStatistics(NamedTuple):
     """Mean and deviation of the residual at each pixel over normal images, (H,W) float32."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
     mean: np.ndarray[Any, np.dtype[np.float32]]
     deviation: np.ndarray[Any, np.dtype[np.float32]]
 
@@ -233,9 +235,7 @@ class Bundle:
             BundleError: the file is missing or was changed.
         """
         record = self.require_calibration()
-        path = _inside(self.folder, record.statistics_file)
-        _require_hash(self.folder, record.statistics_file, record.statistics_sha256)
-        maps = load_file(path)
+        maps = load_file(_require_hash(self.folder, record.statistics_file, record.statistics_sha256))
         return PixelStatistics(mean=maps["pixel_mean"], deviation=maps["pixel_deviation"])
 
 
@@ -266,9 +266,6 @@ def append_calibration(folder: Path, entry: CalibrationRecord) -> None:
     write_atomically(path, content.encode())
 
 
-RecordT = TypeVar("RecordT", bound=Record)
-
-
 def _read(path: Path, model: type[RecordT]) -> RecordT:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -277,8 +274,7 @@ def _read(path: Path, model: type[RecordT]) -> RecordT:
         raise BundleError(f"{path} is damaged ({error}); copy the bundle again from where it was exported") from error
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise BundleError(
-            f"{path} has schema version {version!r}, this ganspect reads up to {SCHEMA_VERSION}; "
-            "upgrade with: pip install -U ganspect"
+            f"{path} has schema version {version!r}, at most {SCHEMA_VERSION} can be read; run: pip install -U ganspect"
         )
     try:
         return model.model_validate(content)
@@ -295,9 +291,10 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _require_hash(folder: Path, name: str, sha256: str) -> None:
+def _require_hash(folder: Path, name: str, sha256: str) -> Path:
     path = _inside(folder, name)
     if not path.is_file():
         raise BundleError(f"{folder} lacks {name}; copy the bundle again from where it was exported")
     if sha256_of(path) != sha256:
         raise BundleError(f"{folder / name} was changed since export (its SHA-256 differs); copy the bundle again")
+    return path

@@ -1,10 +1,12 @@
 """The commands; each imports its part inside the function, so that a device needs only the runtime.
 
-    ganspect --help
+ganspect --help
 """
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
@@ -12,7 +14,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from ganspect import __version__
-from ganspect.errors import GanspectError, VerificationError
+from ganspect.errors import GanspectError, MissingDependencyError, VerificationError
 
 app = typer.Typer(
     help="Train a GAN on normal images, export it with its latent search, inspect without PyTorch.",
@@ -43,7 +45,8 @@ def demo(
 
     Example: ganspect demo --out demo
     """
-    from ganspect.demo import run_demo
+    with _extra("demo"):
+        from ganspect.demo import run_demo
 
     run_demo(out)
 
@@ -58,7 +61,8 @@ def train(
 
     Example: ganspect train configs/fanogan.yaml --set data.source=images --set image.size_hw=[64,64] --out run
     """
-    from ganspect.train.fit import train_recipe
+    with _extra("train"):
+        from ganspect.train.fit import train_recipe
 
     train_recipe(config, settings, out)
 
@@ -67,13 +71,16 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'ganspect train' wrote.")],
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Folder for the bundle.")],
-    false_alarm_rate: Annotated[float | None, typer.Option(help="Rate to calibrate for; default: 1% or the least.")] = None,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(help="Rate to calibrate for; default: 1% or the least.")
+    ] = None,
 ) -> None:
     """Export a run to ONNX, prove that the graphs agree with PyTorch, and calibrate on the held-out images.
 
     Example: ganspect export run --out bundle
     """
-    from ganspect.export.exporter import export_run
+    with _extra("export"):
+        from ganspect.export.exporter import export_run
 
     export_run(run, out, false_alarm_rate)
 
@@ -83,7 +90,8 @@ def calibrate(
     bundle: BundleFolder,
     images: Annotated[str, typer.Argument(help="Folder of normal images that the bundle was not trained on.")],
     false_alarm_rate: Annotated[
-        float | None, typer.Option(help="Share of normal frames that may be flagged; default: 1%, or the least supported.")
+        float | None,
+        typer.Option(help="Share of normal frames that may be flagged; default: 1%, or the least supported."),
     ] = None,
 ) -> None:
     """Set new thresholds from normal images of this device; older ones stay on record.
@@ -110,7 +118,8 @@ def evaluate(
 
     Example: ganspect evaluate bundle elpv:mono --out report --curve
     """
-    from ganspect.runtime.evaluation import evaluate_bundle
+    with _extra("report"):
+        from ganspect.runtime.evaluation import evaluate_bundle
 
     evaluate_bundle(bundle, data, out, mode=mode, curve=curve, steps=steps, backend=backend, data_path=data_path)
 
@@ -119,9 +128,13 @@ def evaluate(
 def screen(
     bundle: BundleFolder,
     source: Annotated[str, typer.Argument(help="An image, a folder of images, a video file, or a camera number.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.jsonl, pictures and video.")] = Path("out"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.jsonl, pictures and video.")] = Path(
+        "out"
+    ),
     mode: Mode = "search",
-    budget_ms: Annotated[float | None, typer.Option(min=0, help="Time for a frame; then the verdict is 'undecided'.")] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option(min=0, help="Time for a frame; then the verdict is 'undecided'.")
+    ] = None,
     steps: Steps = None,
     save_anomalies: Annotated[bool, typer.Option(help="Save a picture of every anomalous frame.")] = False,
     video: Annotated[bool, typer.Option(help="Write an overlay video.")] = False,
@@ -148,6 +161,17 @@ def main() -> NoReturn:
     except GanspectError as error:
         _fail(str(error), status=2)
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _extra(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "ganspect"):
+            raise
+        raise MissingDependencyError(f"{package} is not installed; run: pip install 'ganspect[{name}]'") from error
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -58,6 +58,7 @@ class DataSettings(Section):
         patches_per_image: K random patches of `image.size_hw` from each image; absent: whole images.
         flips: mirror directions under which the images look alike.
         shift_px: largest random shift in pixels, edges replicated.
+        gain: largest random change of the brightness, as a share of it.
     """
 
     source: str | None = None
@@ -67,18 +68,24 @@ class DataSettings(Section):
     patches_per_image: Positive | None = None
     flips: tuple[Literal["horizontal", "vertical"], ...] = ()
     shift_px: Annotated[int, Field(ge=0, le=16)] = 0
+    gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class NetworkSettings(Section):
     """Sizes of the networks.
 
     Attributes:
-        width: channels of the layer next to the image; they double with each halving, up to 8 times (64 is the paper's).
+        width: channels of the layer next to the image, doubled with each halving up to 8 times (64: the paper's).
         latent_size: D, the length of a latent.
+        feature_levels: halvings after which the discriminator's activations are taken as f; absent: after all.
+        linear_path: a linear map beside the convolutions of generator and encoder, started at the PCA of the training
+            images, in place of batch norm and tanh; for aligned parts (f-AnoGAN only).
     """
 
     width: Annotated[int, Field(ge=4, le=256)] = 64
     latent_size: Annotated[int, Field(ge=2, le=2048)] = 128
+    feature_levels: Positive | None = None
+    linear_path: bool = False
 
 
 class SearchSettings(Section):
@@ -156,7 +163,9 @@ def read_yaml(path: Path, overrides: list[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error}; give a YAML file such as configs/fanogan.yaml") from error
+        raise ConfigError(
+            f"cannot read the recipe {path}: {error}; give a YAML file such as configs/fanogan.yaml"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}; mend that line") from error
     if not isinstance(content, dict):

@@ -3,6 +3,9 @@
 It is not in the base install: pip's wheel has no GStreamer and would hide the build that JetPack brings.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from ganspect.errors import MissingDependencyError
 
 try:
@@ -13,4 +16,16 @@ except ImportError as error:
         "(on a Jetson use the system's: python3 -m venv --system-site-packages)"
     ) from error
 
-__all__ = ["cv2"]
+__all__ = ["cv2", "silenced"]
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Keep OpenCV's own log quiet inside the block: its complaints say nothing that a user could act on."""
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5; OpenCV 4, as on JetPack, has the functions in cv2 itself
+    level = log.getLogLevel()
+    log.setLogLevel(0)
+    try:
+        yield
+    finally:
+        log.setLogLevel(level)

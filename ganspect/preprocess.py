@@ -78,14 +78,14 @@ def to_tiles(frame: Frame, grid: TileGrid) -> Tiles:
 
 def stitch(residuals: Maps, tiles: Tiles) -> Maps:
     """Join (T,h,w) residual maps of tiles into one heat map of the frame's size, the largest where they overlap."""
-    heat_map = np.zeros(tiles.canvas_hw, np.float32)
+    heat_map: Maps = np.zeros(tiles.canvas_hw, np.float32)
+    height, width = residuals.shape[1:]
     for residual, (y, x) in zip(residuals, tiles.corners_yx, strict=True):
-        place = heat_map[y : y + residual.shape[0], x : x + residual.shape[1]]
+        place = heat_map[y : y + height, x : x + width]
         np.maximum(place, residual, out=place)
     if tiles.canvas_hw == tiles.frame_hw:
         return heat_map
-    height, width = tiles.frame_hw
-    return np.asarray(cv2.resize(heat_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.resize(heat_map, tiles.frame_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def convert(frame: Frame, grid: TileGrid) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -120,14 +120,18 @@ def _to_uint8(frame: Frame, bits: int) -> Frame:
     if bits == 8:
         return frame
     if int(frame.max()) > _LARGEST[bits]:
-        raise ImageError(f"a frame has values up to {int(frame.max())}, {bits} bit ends at {_LARGEST[bits]}; set image.bits")
+        raise ImageError(
+            f"a frame has values up to {int(frame.max())}, {bits} bit ends at {_LARGEST[bits]}; set image.bits"
+        )
     return (frame >> (bits - 8)).astype(np.uint8)
 
 
 def _to_channels(frame: Frame, channels: int) -> Frame:
     given = 1 if frame.ndim == 2 else frame.shape[2]
     if given not in (1, 3):
-        raise ImageError(f"a frame with {given} channels was given; expected 1 (grey) or 3 (BGR): remove the alpha channel")
+        raise ImageError(
+            f"a frame with {given} channels was given; expected 1 (grey) or 3 (BGR): remove the alpha channel"
+        )
     if given == channels == 1:
         return frame.reshape((*frame.shape[:2], 1))
     if channels == 1:

@@ -17,6 +17,12 @@ Array: TypeAlias = Any
 WORST_SHARE = 0.01
 """Share of pixels, the largest ones, that the `worst` and `calibrated` scores average."""
 
+CONTRAST_SHARE = 0.02
+"""The same for the `contrast` score, whose residual is smoothed first."""
+
+DEVIATION_FLOOR = 0.005
+"""Least deviation that is divided by: about one grey level, so that a constant pixel or image cannot shout."""
+
 Reduction: TypeAlias = Literal["mean", "sum"]
 
 
@@ -152,6 +158,14 @@ def _residual_calibrated(match: Match) -> Array:
     return _largest_mean(abs(residual - match.pixel_mean) / match.pixel_deviation)
 
 
+def _residual_contrast(match: Match) -> Array:
+    # Smoothed before the absolute value: noise cancels within 3x3 pixels, a defect does not.
+    smooth = abs(_box3((match.image - match.reconstruction) * 0.5)).mean(1)
+    rows = match.reconstruction.reshape((match.reconstruction.shape[0], -1)) * 0.5
+    contrast = ((rows - rows.mean(1)[:, None]) ** 2).mean(1) ** 0.5
+    return _largest_mean(smooth, CONTRAST_SHARE) / (contrast + DEVIATION_FLOOR)
+
+
 def _feature_distance(match: Match) -> Array:
     return _per_row(abs(match.features - match.reconstruction_features), "mean")
 
@@ -165,13 +179,12 @@ SCORES: Mapping[str, Score] = {
     "residual_calibrated": Score(
         "mean of the largest 1% of |residual - pixel mean| / pixel deviation", _residual_calibrated, True
     ),
+    "residual_contrast": Score(
+        "mean of the largest 2% of |3x3 mean of x - G(z)|, over the deviation of G(z)", _residual_contrast
+    ),
     "feature_distance": Score("mean |f(x) - f(G(z))|", _feature_distance),
 }
 """Every score by the name that recipes, manifests and metrics.json use."""
-
-DEVIATION_FLOOR = 0.005
-"""Least deviation of a pixel's residual: about one grey level, so that a constant pixel cannot shout."""
-
 
 def cleared(best_score: Array, part: Array, threshold: Array) -> Array:
     """Return (N,) bool: some row of the same part has a score at or under the threshold; NaN never clears."""
@@ -232,12 +245,18 @@ def _per_row(values: Array, reduction: Reduction) -> Array:
     return rows.mean(1) if reduction == "mean" else rows.sum(1)
 
 
-def _largest_mean(residual: Array) -> Array:
+def _largest_mean(residual: Array, share: float = WORST_SHARE) -> Array:
     rows = residual.reshape((residual.shape[0], -1))
-    count = max(1, int(rows.shape[1] * WORST_SHARE))
+    count = max(1, int(rows.shape[1] * share))
     if hasattr(rows, "topk"):
         return rows.topk(count, 1).values.mean(1)
     return _namespace(rows).partition(rows, rows.shape[1] - count, 1)[:, -count:].mean(1)
+
+
+def _box3(images: Array) -> Array:
+    """Return means over 3x3 pixels, (N,C,H-2,W-2)."""
+    rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) * (1.0 / 9.0)
 
 
 def _to_float(counts: Array) -> Array:

@@ -5,8 +5,8 @@ runtime/ asks which system it is.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,40 +14,68 @@ from torch import Tensor, nn
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.scoring import SCORES, Match
+from ganspect.train.compute import Compute
+from ganspect.train.settings import TrainingSettings
 
 
-class Stage(Protocol):
+class Stage(ABC):
     """One phase of a training: the GAN, then the encoder.
 
-    Everything that an interrupted run must restore is in `modules` and `optimizers`; data order, augmentation
-    and latents are drawn anew from (seed, stage, step), so no generator state has to be kept.
+    Everything that an interrupted run must restore is in the system, `modules` and `optimizers`; data order,
+    augmentation and latents are drawn anew from (seed, stage, step), so no generator state has to be kept.
+
+    Attributes:
+        batch_size: images of one batch.
+        batches_per_step: real batches that one step takes (5 critic steps: 5).
+        modules: what is trained beside the system's own networks, by name.
+        optimizers: by name.
     """
 
-    name: str
-    steps: int
     batch_size: int
+    batches_per_step: int = 1
     modules: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
 
-    def images_per_step(self) -> int:
-        """Return how many real batches one step takes (5 critic steps: 5 batches)."""
-        ...
-
-    def step(self, images: Tensor, random: torch.Generator) -> dict[str, Tensor]:
+    @abstractmethod
+    def step(self, images: Tensor, random: torch.Generator, progress: float) -> dict[str, Tensor]:
         """Take one training step.
 
         Args:
-            images: (B,C,H,W) float32 in [-1, 1], B = batch_size * batches of one step.
+            images: (B,C,H,W) float32 in [-1, 1] on the device, B = batch_size * batches_per_step.
             random: the generator of this step, on the CPU.
+            progress: share of the stage's steps taken before this one, in [0, 1).
 
         Returns:
             Losses by name, detached scalars.
         """
-        ...
+
+    @abstractmethod
+    def preview(self, images: Tensor, random: torch.Generator) -> Tensor:
+        """Return (N,C,H,W) images in [-1, 1] that show what has been learnt; changes nothing.
+
+        Args:
+            images: a few training images, on the device.
+            random: the same numbers at every preview.
+        """
+
+    def finish(self) -> None:  # noqa: B027 - most stages have nothing left to do
+        """Leave the system's networks as the next stage and the bundle need them."""
+
+
+class StagePlan(NamedTuple):
+    """A stage before it is reached.
+
+    Attributes:
+        steps: how many it takes.
+        make: makes it, when all stages before it are finished.
+    """
+
+    steps: int
+    make: Callable[[], Stage]
 
 
 class System(nn.Module, ABC):
-    """A trained or untrained system.
+    """A trained or untrained system; its constructor takes the recipe alone.
 
     Attributes:
         name: as recipes write it.
@@ -57,6 +85,7 @@ class System(nn.Module, ABC):
         generator: (N,D) latents to (N,C,H,W) images in [-1, 1]; the deployed (averaged) weights.
         encoder: (N,C,H,W) images to (N,D) latents, or None (AnoGAN as in its paper).
         features: (N,C,H,W) images to the discriminator's intermediate layer f, (N,F...).
+        latent_deviation: (D,) of the prior: latents are drawn from N(0, latent_deviation^2); ones in most systems.
     """
 
     name: ClassVar[str]
@@ -67,10 +96,34 @@ class System(nn.Module, ABC):
     generator: nn.Module
     encoder: nn.Module | None
     features: nn.Module
+    latent_deviation: Tensor
 
     @abstractmethod
-    def stages(self) -> Iterator[Stage]:
-        """Yield the training stages in order, each made when it is reached."""
+    def __init__(self, recipe: Recipe) -> None:
+        """Build the networks with initial weights drawn from PyTorch's generator."""
+        super().__init__()
+        self.register_buffer("latent_deviation", torch.ones(recipe.network.latent_size))
+
+    @property
+    @abstractmethod
+    def training_settings(self) -> TrainingSettings:
+        """Return the recipe's `training` section."""
+
+    @abstractmethod
+    def stages(self, compute: Compute) -> Mapping[str, StagePlan]:
+        """Return the training stages by name, in order."""
+
+    def begin(self, images: Callable[[int], Tensor]) -> None:
+        """Set initial weights from training images, once, before the first stage.
+
+        Args:
+            images: returns at most so many of them, (N,C,H,W) float32 in [-1, 1] on the CPU, unchanged.
+        """
+
+    def draw_latents(self, count: int, random: torch.Generator) -> Tensor:
+        """Return (count,D) latents of the prior, drawn on the CPU, on the system's device."""
+        latents = torch.randn((count, len(self.latent_deviation)), generator=random)
+        return latents.to(self.latent_deviation.device) * self.latent_deviation
 
     def encode(self, image: Tensor) -> Tensor:
         """Return E(x), (N,D).

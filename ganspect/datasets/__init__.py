@@ -1,7 +1,7 @@
 """Data sets by name or path, their splits and fingerprints; used by train and by evaluate alike.
 
-    dataset = open_dataset("elpv:mono", split_seed=0)
-    training, held_out = split_held_out(dataset.train, share=0.2, seed=0)
+dataset = open_dataset("elpv:mono", split_seed=0)
+training, held_out = split_held_out(dataset.train, share=0.2, seed=0)
 """
 
 from ganspect.datasets.catalogue import open_dataset

@@ -1,0 +1,22 @@
+# Everything runs in .venv, which the first target that needs it creates; PYTHON chooses its interpreter.
+PYTHON ?= python3
+
+.PHONY: demo test check clean
+
+demo: .venv/installed
+	.venv/bin/ganspect demo --out demo
+
+test: check
+	.venv/bin/python -m pytest -q --durations=10
+
+check: .venv/installed
+	scripts/check
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --no-compile -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

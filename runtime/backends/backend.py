@@ -1,0 +1,55 @@
+"""The protocol that every backend keeps, so that nothing else in the runtime knows an inference engine.
+
+with open_backend("onnxruntime", bundle) as backend:
+    print(backend.version)
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+Arrays: TypeAlias = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+"""Arrays by the name of a graph's input or output."""
+
+
+class Backend(Protocol):
+    """Runs the graphs of one bundle.
+
+    Attributes:
+        name: as `--backend` takes it.
+        version: of the inference engine, for reports.
+    """
+
+    name: str
+    version: str
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """Run a graph.
+
+        Args:
+            graph: name in `Manifest.graphs`; it is loaded when first run.
+            inputs: every input of the graph, C-contiguous, with the dtypes of the bundle's contract.
+
+        Returns:
+            Every output, in new arrays.
+
+        Raises:
+            BundleError: the bundle has no such graph, or the engine cannot load it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the graphs; the backend cannot run afterwards."""
+        ...
+
+    def __enter__(self) -> "Backend":
+        """Return the backend."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the graphs."""
+        ...

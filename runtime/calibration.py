@@ -1,0 +1,255 @@
+"""Thresholds from normal images of the place where the bundle will work, and the pixel statistics beside them.
+
+ganspect calibrate bundle normal_images --false-alarm-rate 0.02
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+from safetensors.numpy import save
+
+from ganspect.bundle import (
+    Bundle,
+    CalibrationRecord,
+    PixelStatistics,
+    Threshold,
+    append_calibration,
+    open_bundle,
+)
+from ganspect.datasets import Skipped, fingerprint, open_dataset, read_samples, split_calibration
+from ganspect.errors import CalibrationError, ImageError, OutputError
+from ganspect.files import require_writable, write_atomically
+from ganspect.preprocess import Frame, convert
+from ganspect.progress import progress_bar
+from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.conformal import LEAST_RATE, conformal_threshold, exact_rate, least_count, smallest_rate
+from ganspect.runtime.frames import ScoredFrame, score_frames
+from ganspect.runtime.inspector import tile_grid
+from ganspect.runtime.search import LatentSearch, neutral_statistics
+from ganspect.scoring import DEVIATION_FLOOR
+
+NamedFrame = tuple[str, Frame]
+
+FOLDER = "calibration"
+"""Folder in the bundle that holds the pixel statistics."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Normal frames for the statistics and, disjoint from them, for the threshold."""
+
+    statistics: list[NamedFrame]
+    threshold: list[NamedFrame]
+    fingerprints: list[str]
+
+
+def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> None:
+    """Calibrate a bundle on a folder of normal images and print the thresholds.
+
+    Args:
+        bundle_folder: the bundle.
+        images: a flat folder, a data set in the MVTec layout (its train/good), or an `.npz` file.
+        rate: false-alarm rate asked for; None: the smallest supported one from 1% up.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        DataError: the folder is missing, empty, or holds no readable image.
+        CalibrationError: too few images for the rate, or some that the bundle was trained on.
+        OutputError: the bundle cannot be written.
+    """
+    bundle = open_bundle(bundle_folder)
+    require_writable(bundle_folder)
+    frames, skipped = _read_normal(bundle, images)
+    _print(Console(), bundle_folder, calibrate(bundle_folder, frames, rate, images), skipped)
+
+
+def calibrate(
+    bundle_folder: Path, frames: Sequence[NamedFrame], rate: float | None, images: str, *, backend: str = "onnxruntime"
+) -> CalibrationRecord:
+    """Set a bundle's thresholds from normal frames, exit off, and append them to its record.
+
+    A quarter of the frames gives the pixel statistics, the others the thresholds (`split_calibration`). Frames with the
+    same pixels count once. Where no rate is given and 1% is not supported, a line on standard error says so.
+
+    Args:
+        bundle_folder: the bundle.
+        frames: name and frame of normal images, as deployed: whole frames, no augmentation.
+        rate: false-alarm rate in (0, 1); None: the smallest supported one from 1% up.
+        images: where the frames came from, for the record.
+        backend: what runs the graphs.
+
+    Returns:
+        The entry that was appended and is now in force.
+
+    Raises:
+        CalibrationError: too few frames for the rate, frames that the bundle was trained on, or no finite threshold.
+        ImageError: the model cannot take a frame.
+        OutputError: the bundle cannot be written.
+    """
+    bundle = open_bundle(bundle_folder)
+    parts = _split(bundle, frames)
+    _require_enough(parts, rate)
+    with open_backend(backend, bundle) as opened:
+        statistics, scored = _two_passes(bundle, opened, parts)
+    search = conformal_threshold([frame.search_score for frame in scored], rate)
+    encoder_scores = [frame.encoder_score for frame in scored if frame.encoder_score is not None]
+    file, digest = _write_statistics(bundle_folder, statistics)
+    record = CalibrationRecord(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        images=images,
+        rate_asked=rate,
+        steps=bundle.manifest.search.steps,
+        search=search,
+        encoder=conformal_threshold(encoder_scores, rate) if encoder_scores else None,
+        n_statistics=len(parts.statistics),
+        statistics_file=file,
+        statistics_sha256=digest,
+        fingerprints=parts.fingerprints,
+    )
+    append_calibration(bundle_folder, record)
+    _warn_if_loose(search, rate)
+    return record
+
+
+def pixel_statistics(residuals: Sequence[np.ndarray]) -> PixelStatistics:
+    """Return mean and deviation at each pixel over the tiles of many frames.
+
+    Args:
+        residuals: (T,h,w) float32 in [0, 1] for each frame.
+
+    Returns:
+        (h,w) float32 maps; the deviation is at least `DEVIATION_FLOOR`.
+    """
+    count = sum(len(maps) for maps in residuals)
+    mean = sum(maps.sum(0, dtype=np.float64) for maps in residuals) / count
+    variance = sum(((maps - mean) ** 2).sum(0) for maps in residuals) / count
+    deviation = np.maximum(np.sqrt(variance), DEVIATION_FLOOR)
+    return PixelStatistics(mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
+
+
+def _two_passes(bundle: Bundle, backend: Backend, parts: _Parts) -> tuple[PixelStatistics, list[ScoredFrame]]:
+    """Measure the pixel statistics with neutral maps, then score the other frames with the real ones."""
+    neutral = neutral_statistics(bundle.manifest.image.size_hw)
+    with progress_bar() as bar:
+        task = bar.add_task(
+            "calibrating", total=len(parts.statistics) + len(parts.threshold), detail="pixel statistics"
+        )
+        first = _pass(LatentSearch(bundle, backend, statistics=neutral), parts.statistics, bar, task)
+        statistics = pixel_statistics([frame.residual for frame in first])
+        bar.update(task, detail="threshold")
+        return statistics, _pass(LatentSearch(bundle, backend, statistics=statistics), parts.threshold, bar, task)
+
+
+def _pass(search: LatentSearch, frames: list[NamedFrame], bar: Progress, task: TaskID) -> list[ScoredFrame]:
+    scored = []
+    for frame in score_frames(search, (frame for _, frame in frames), steps=search.bundle.manifest.search.steps):
+        scored.append(frame)
+        bar.advance(task)
+    return scored
+
+
+def _split(bundle: Bundle, frames: Sequence[NamedFrame]) -> _Parts:
+    unique = {fingerprint(frame): (name, frame) for name, frame in reversed(frames)}
+    trained = [name for digest, (name, _) in unique.items() if digest in set(bundle.manifest.training.fingerprints)]
+    if trained:
+        raise CalibrationError(
+            f"the bundle was trained on {len(trained)} of the {len(frames)} images given, {sorted(trained)[0]} among "
+            "them, and a threshold from them would be too low; give normal images that it has never seen"
+        )
+    if len(unique) < 2:
+        raise CalibrationError(
+            f"{len(unique)} different normal images were given; at least 2 are needed, one for the pixel statistics "
+            f"and one for the threshold, and {images_needed(float(LEAST_RATE))} for a false-alarm rate of 1%"
+        )
+    ordered = list(reversed(unique.items()))
+    statistics, threshold = split_calibration(ordered)
+    return _Parts([item for _, item in statistics], [item for _, item in threshold], [digest for digest, _ in ordered])
+
+
+def _require_enough(parts: _Parts, rate: float | None) -> None:
+    """Refuse before the slow passes, in numbers of images rather than of threshold frames."""
+    n = len(parts.threshold)
+    if rate is None or n >= least_count(exact_rate(rate)):
+        return
+    total = images_needed(rate)
+    raise CalibrationError(
+        f"a false-alarm rate of {rate:.4g} needs {total} different normal images (a quarter for the pixel "
+        f"statistics), {len(parts.fingerprints)} were given; give more, or ask for {float(smallest_rate(n)):.2g} or up"
+    )
+
+
+def images_needed(rate: float) -> int:
+    """Return how many different normal images a rate needs, those for the pixel statistics included."""
+    needed = least_count(exact_rate(rate))
+    total = needed + 1
+    while len(split_calibration(range(total))[1]) < needed:
+        total += 1
+    return total
+
+
+def _write_statistics(folder: Path, statistics: PixelStatistics) -> tuple[str, str]:
+    content = save({"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation})
+    digest = sha256(content).hexdigest()
+    name = f"{FOLDER}/statistics_{digest[:12]}.safetensors"
+    try:
+        (folder / FOLDER).mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}; make the bundle writable") from error
+    write_atomically(folder / name, content)
+    return name, digest
+
+
+def _warn_if_loose(threshold: Threshold, rate: float | None) -> None:
+    if rate is None and threshold.false_alarm_rate > LEAST_RATE:
+        Console(stderr=True).print(
+            f"warning: {threshold.n} threshold images support a false-alarm rate of {threshold.false_alarm_rate:.1%} "
+            f"at best; for 1% give {images_needed(float(LEAST_RATE))} different normal images",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _read_normal(bundle: Bundle, images: str) -> tuple[list[NamedFrame], list[Skipped]]:
+    """Read the images that the model can take; the others are named."""
+    grid = tile_grid(bundle)
+    read, skipped = read_samples(open_dataset(images).train)
+    frames: list[NamedFrame] = []
+    for sample, frame in read:
+        try:
+            convert(frame, grid)
+            frames.append((sample.name, frame))
+        except ImageError as error:
+            skipped.append(Skipped(sample.name, str(error)))
+    if not frames:
+        raise CalibrationError(
+            f"none of the {len(skipped)} images in {images} can be used, the first because {skipped[0].reason}"
+        )
+    return frames, skipped
+
+
+def _print(console: Console, folder: Path, record: CalibrationRecord, skipped: list[Skipped]) -> None:
+    table = Table("score", "threshold", "images", "rank", "false alarms", "95% limit", title=f"calibration of {folder}")
+    for name, threshold in (("search", record.search), ("encoder", record.encoder)):
+        if threshold is not None:
+            table.add_row(
+                name,
+                f"{threshold.value:.5g}",
+                str(threshold.n),
+                str(threshold.k),
+                f"{threshold.false_alarm_rate:.2%}",
+                f"{threshold.upper_limit_95:.2%}",
+            )
+    console.print(table)
+    console.print(
+        f"pixel statistics from {record.n_statistics} further images; the search took {record.steps} steps",
+        highlight=False,
+    )
+    for entry in skipped:
+        console.print(f"skipped {entry.name}: {entry.reason}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,72 @@
+"""What every source of frames is: an iterator that knows its length where it can, and what it had to leave out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from ganspect.datasets import Skipped
+from ganspect.preprocess import Frame
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame and where it came from.
+
+    Attributes:
+        source: as results name it: the path of the image or video, or `camera:0`.
+        frame_index: from 0, within a video, camera or folder.
+        timestamp_ns: a camera's: time of day; a video's: position in it; an image's: time of its last change.
+        frame: (H,W) grey or (H,W,3) BGR, uint8 or uint16.
+        capture_ms: time to read and decode it, a camera's wait for the next frame included.
+    """
+
+    source: str
+    frame_index: int
+    timestamp_ns: int
+    frame: Frame
+    capture_ms: float
+
+
+class Source(ABC):
+    """Frames in order; a context manager that frees the camera or file.
+
+    Attributes:
+        name: as the user gave it.
+        length: how many frames to expect, None where nobody knows.
+        frames_per_s: of a video or camera, None where there is none.
+        many: whether one frame that cannot be used is left out (a folder) or ends the run (anything else).
+        skipped: what was left out so far, with reasons.
+        warnings: what else a user should know, complete when the iteration has ended.
+    """
+
+    def __init__(self, name: str, *, length: int | None, frames_per_s: float | None = None, many: bool = False) -> None:
+        """Hold what is known before the first frame."""
+        self.name = name
+        self.length = length
+        self.frames_per_s = frames_per_s
+        self.many = many
+        self.skipped: list[Skipped] = []
+        self.warnings: list[str] = []
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Shot]:
+        """Yield frames until the source ends.
+
+        Raises:
+            SourceError: a camera stopped giving frames.
+            ImageError: the only image cannot be read.
+        """
+
+    def close(self) -> None:  # noqa: B027  (files that are read whole have nothing to free)
+        """Free the camera or file."""
+
+    def __enter__(self) -> "Source":
+        """Return the source."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the camera or file."""
+        self.close()

@@ -1,0 +1,63 @@
+"""Evaluation: a bundle, as deployed, on labelled images, beside PCA and mean intensity; one page and its figures.
+
+ganspect evaluate bundle elpv:mono --out report --curve
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from ganspect.errors import MissingDependencyError
+
+CURVE_ITERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+CURVE_IMAGES = 60
+
+
+def evaluate_bundle(
+    bundle: Path,
+    data: str,
+    out: Path,
+    *,
+    mode: Literal["search", "encoder"] = "search",
+    curve: bool = False,
+    steps: int | None = None,
+    backend: str = "onnxruntime",
+    data_path: Path | None = None,
+    curve_iterations: tuple[int, ...] = CURVE_ITERATIONS,
+    curve_images: int = CURVE_IMAGES,
+) -> dict[str, Any]:
+    """Measure a bundle on labelled images, write `out`/index.html, metrics.json and scores.csv, print a table.
+
+    Args:
+        bundle: folder that 'ganspect export' wrote, calibrated.
+        data: `elpv:mono`, `mnist:3`, a folder in the MVTec layout, or an `.npz` file.
+        out: folder for the report; an older report in it is replaced.
+        mode: which score and threshold the figures are for.
+        curve: whether to draw AUROC over the number of iterations.
+        steps: K of the search; None: the calibration's.
+        backend: what runs the graphs.
+        data_path: file of a data set that no package brings.
+        curve_iterations: counts at which the curve is drawn.
+        curve_images: images that it is drawn on at most, half of each class.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        MissingDependencyError: a package of the extra `report`, or the backend's, is not installed.
+        DataError: no such data, no test images, or images that the bundle was trained or calibrated on.
+        BundleError: the bundle is damaged; CalibrationError: it was never calibrated.
+        ConfigError: encoder mode without an encoder or with `steps`.
+        OutputError: `out` holds something else or cannot be written.
+    """
+    try:
+        from ganspect.runtime.evaluation.curve import CurvePlan
+        from ganspect.runtime.evaluation.pipeline import evaluate
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "ganspect":
+            raise
+        raise MissingDependencyError(
+            f"the report needs {package}, which is not installed; run: pip install 'ganspect[report]'"
+        ) from error
+    plan = CurvePlan(curve_iterations, curve_images) if curve else None
+    return evaluate(bundle, data, out, mode=mode, steps=steps, backend=backend, data_path=data_path, curve=plan)

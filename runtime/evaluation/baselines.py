@@ -1,0 +1,86 @@
+"""What a detector must beat to be worth deploying: PCA, and the mean intensity of an image.
+
+pca = pca_scores(normal_images, test_images)
+brightness = mean_intensity(test_images)
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from ganspect.runtime.evaluation.bootstrap import Floats, Labels
+from ganspect.runtime.evaluation.metrics import auroc, curves_of
+from ganspect.scoring import SCORES, Match, to_unit_range
+
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+
+COMPONENTS = 256
+
+_LARGEST_VALUES = 100_000_000
+_EXACT_OPERATIONS = 3e10
+_IMAGES_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class PcaScores:
+    """Scores of a PCA's reconstruction.
+
+    Attributes:
+        worst: (n,) mean of the largest 1% of the residual.
+        mean: (n,) mean residual.
+        components: that the PCA kept.
+        images: normal images that it was fitted on.
+    """
+
+    worst: Floats
+    mean: Floats
+    components: int
+    images: int
+
+
+def pca_scores(normal: Pixels, test: Pixels, components: int = COMPONENTS) -> PcaScores:
+    """Fit a PCA to normal images and score others by what it cannot reconstruct.
+
+    Args:
+        normal: (m,H,W,C) uint8, at least 2; thinned evenly where they would not fit into memory.
+        test: (n,H,W,C) uint8.
+        components: kept at most; fewer where there are fewer images or pixels.
+    """
+    normal = normal[:: -(-normal.size // _LARGEST_VALUES)]
+    pixels = normal[0].size
+    kept = min(components, len(normal) - 1, pixels)
+    # Randomised SVD only where the exact one would take minutes.
+    exact = len(normal) * pixels * min(len(normal), pixels) <= _EXACT_OPERATIONS
+    pca = PCA(kept, svd_solver="full" if exact else "randomized", random_state=0)
+    pca.fit(_rows(normal))
+    batches = [_score(pca, test[first : first + _IMAGES_AT_ONCE]) for first in range(0, len(test), _IMAGES_AT_ONCE)]
+    worst, mean = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return PcaScores(worst, mean, kept, len(normal))
+
+
+def mean_intensity(images: Pixels) -> Floats:
+    """Return the mean pixel value of each image (n,H,W,C), in [0, 255]."""
+    means: Floats = images.reshape(len(images), -1).mean(1, dtype=np.float64)
+    return means
+
+
+def brighter_is_anomalous(intensity: Floats, labels: Labels) -> bool:
+    """Return in which direction the mean intensity separates the classes better, judged by their labels."""
+    return bool(auroc(curves_of(intensity, labels))[0] >= 0.5)
+
+
+def _score(pca: PCA, images: Pixels) -> tuple[Floats, Floats]:
+    rows = _rows(images)
+    shape = (len(images), *images.shape[1:])
+    restored = pca.inverse_transform(pca.transform(rows)).reshape(shape)
+    match = Match(
+        rows.reshape(shape).transpose(0, 3, 1, 2), np.asarray(restored, np.float32).transpose(0, 3, 1, 2), None, None
+    )
+    return SCORES["residual_worst"].of(match), SCORES["residual_mean"].of(match)
+
+
+def _rows(images: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
+    rows: np.ndarray[Any, np.dtype[np.float32]] = to_unit_range(images.reshape(len(images), -1).astype(np.float32))
+    return rows

@@ -1,0 +1,47 @@
+"""The table that `ganspect evaluate` and the demo print on standard output.
+
+print_table(metrics)
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ganspect.runtime.evaluation.wording import MISSING, NAMES, rate_of, with_interval
+
+
+def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print encoder, search, PCA and mean intensity side by side.
+
+    Args:
+        metrics: as metrics.json has them.
+        console: to print on; absent: standard output.
+    """
+    counts, mode = metrics["counts"], metrics["protocol"]["mode"]
+    title = f"{metrics['protocol']['data']}: {counts['normal']} normal, {counts['anomalous']} anomalous"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for header in ("AUROC [95%]", "AUPRC", "false alarms", "defects found"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for key in ("encoder", "search", "pca", "mean_intensity"):
+        system = metrics["systems"].get(key) or metrics.get(key)
+        if system is not None:
+            table.add_row(NAMES[key], *_cells(system), style="bold" if key == mode else None)
+    (console or Console()).print(table)
+
+
+def _cells(system: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    image, point = system["image"], system.get("at_threshold")
+    auroc = with_interval(None if image is None else image["auroc"])
+    auprc = MISSING if image is None else f"{image['auprc']['value']:.3f}"
+    if point is None:
+        return auroc, auprc, MISSING, MISSING
+    return (
+        auroc,
+        auprc,
+        rate_of(point["false_alarms"], point["n_normal"]),
+        rate_of(point["detections"], point["n_anomalous"]),
+    )

@@ -1,0 +1,50 @@
+"""Everything that an evaluation measured, before it is put into metrics.json and the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ganspect.bundle import Bundle
+from ganspect.runtime.evaluation.baselines import PcaScores
+from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
+from ganspect.runtime.evaluation.curve import Curve
+from ganspect.runtime.evaluation.labelled import LabelledImages
+from ganspect.runtime.evaluation.passes import FullPass, ScreenedPass
+from ganspect.runtime.inspector import Mode
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One bundle on one data set.
+
+    Attributes:
+        bundle: what was measured.
+        backend: that ran it, name and version.
+        mode: `search` or `encoder`, the score that the figures are for.
+        steps: K of the full pass.
+        images: that it was measured on.
+        full: scores with exit off.
+        screened: verdicts as deployed.
+        pca: scores of the PCA; None where there are too few normal training images.
+        intensity: (n,) mean intensity of each image, 0 to 255.
+        pixel: pixel metrics; None where there are no masks.
+        curve: AUROC over iterations, if it was asked for and can be drawn.
+        resampling: of every interval.
+    """
+
+    bundle: Bundle
+    backend: Mapping[str, str]
+    mode: Mode
+    steps: int
+    images: LabelledImages
+    full: FullPass
+    screened: ScreenedPass
+    pca: PcaScores | None
+    intensity: Floats
+    pixel: Mapping[str, Interval] | None
+    curve: Curve | None
+    resampling: Resampling
+
+    @property
+    def score(self) -> Floats:
+        """Return the deployed score of the mode, (n,), exit off."""
+        return self.full.of_mode(self.mode)

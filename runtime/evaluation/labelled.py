@@ -1,0 +1,130 @@
+"""The labelled images of an evaluation: read once, and refused where the bundle has seen them before.
+
+images = read_labelled(bundle, open_test_data(bundle, "elpv:mono", None), progress)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from ganspect.bundle import Bundle
+from ganspect.datasets import Dataset, Sample, Skipped, fingerprint, open_dataset
+from ganspect.errors import DataError, ImageError
+from ganspect.preprocess import Frame, TileGrid, Tiles, convert, resize, to_tiles
+from ganspect.runtime.evaluation.baselines import Pixels
+from ganspect.runtime.evaluation.bootstrap import Labels
+from ganspect.runtime.inspector import tile_grid
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images that can be read and judged.
+
+    Attributes:
+        dataset: that they come from.
+        grid: how a frame becomes the bundle's tiles.
+        samples: the readable ones of its test part.
+        labels: (n,) 0 normal, 1 anomalous.
+        pixels: (n,h,w,C) uint8, each frame shrunk to the model's input size, for the baselines.
+        skipped: test images that could not be read, and why.
+    """
+
+    dataset: Dataset
+    grid: TileGrid
+    samples: tuple[Sample, ...]
+    labels: Labels
+    pixels: Pixels
+    skipped: tuple[Skipped, ...]
+
+    def tiles(self, index: int) -> Tiles:
+        """Read an image again and cut it as the bundle deploys it."""
+        return to_tiles(self.samples[index].read(), self.grid)
+
+
+def open_test_data(bundle: Bundle, data: str, data_path: Path | None) -> Dataset:
+    """List the images; a named data set is split by the seed that the bundle was trained with.
+
+    Raises:
+        DataError: there is no such data set, or it has no test images.
+    """
+    dataset = open_dataset(data, split_seed=bundle.manifest.training.split_seed, path=data_path)
+    if not dataset.test:
+        raise DataError(
+            f"{data} has no labelled images to test on; give a folder with test/good and test/DEFECT in it, "
+            "an .npz file with x_test and y_test, or elpv"
+        )
+    return dataset
+
+
+def read_labelled(bundle: Bundle, dataset: Dataset, progress: Progress) -> LabelledImages:
+    """Read the test part.
+
+    Raises:
+        DataError: no image of it can be read, or the bundle was trained or calibrated on one.
+    """
+    grid = tile_grid(bundle)
+    seen = _Seen(bundle)
+    task = progress.add_task("read", total=len(dataset.test), detail="")
+    usable: list[tuple[Sample, Pixels]] = []
+    skipped: list[Skipped] = []
+    for sample in dataset.test:
+        try:
+            frame = sample.read()
+            usable.append((sample, shrink(frame, grid)))
+            seen.note(sample, frame)
+        except ImageError as error:
+            skipped.append(Skipped(sample.name, str(error)))
+        progress.advance(task)
+    if not usable:
+        raise DataError(f"none of the {len(skipped)} test images of {dataset.name} can be used: {skipped[0].reason}")
+    seen.refuse(dataset.name)
+    return LabelledImages(
+        dataset,
+        grid,
+        tuple(sample for sample, _ in usable),
+        np.array([sample.label for sample, _ in usable], np.int64),
+        np.stack([pixels for _, pixels in usable]),
+        tuple(skipped),
+    )
+
+
+def read_pixels(samples: Iterable[Sample], grid: TileGrid) -> Pixels | None:
+    """Return (n,h,w,C) uint8 of those samples that can be read, None if none can."""
+    pixels = []
+    for sample in samples:
+        try:
+            pixels.append(shrink(sample.read(), grid))
+        except ImageError:
+            continue
+    return np.stack(pixels) if pixels else None
+
+
+def shrink(frame: Frame, grid: TileGrid) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return a whole frame at the model's input size, (h,w,C) uint8, also where the bundle cuts tiles."""
+    return resize(convert(frame, grid), grid.size_hw)
+
+
+class _Seen:
+    """Test images whose fingerprint the bundle knows."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        training = bundle.manifest.training
+        calibrated = bundle.calibration.fingerprints if bundle.calibration else []
+        self._folder = bundle.folder
+        self._known = {*training.fingerprints, *training.held_out, *calibrated}
+        self._names: list[str] = []
+
+    def note(self, sample: Sample, frame: Frame) -> None:
+        if fingerprint(frame) in self._known:
+            self._names.append(sample.name)
+
+    def refuse(self, data: str) -> None:
+        if self._names:
+            raise DataError(
+                f"{self._folder} was trained or calibrated on {len(self._names)} of the test images of {data}, the "
+                f"first is {self._names[0]}; take them out of the test set, for a figure on known images says nothing"
+            )

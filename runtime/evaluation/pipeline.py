@@ -1,0 +1,113 @@
+"""The whole evaluation, from a bundle and a data set to the report folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from ganspect.bundle import Bundle, open_bundle
+from ganspect.datasets import Dataset
+from ganspect.errors import ConfigError
+from ganspect.files import new_folder, require_replaceable, require_writable, write_atomically, write_json
+from ganspect.progress import progress_bar
+from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.evaluation.baselines import PcaScores, mean_intensity, pca_scores
+from ganspect.runtime.evaluation.bootstrap import Interval, Resampling
+from ganspect.runtime.evaluation.console import print_table
+from ganspect.runtime.evaluation.curve import CurvePlan, draw_curve
+from ganspect.runtime.evaluation.evaluated import Evaluated
+from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data, read_labelled, read_pixels
+from ganspect.runtime.evaluation.passes import FullPass, full_pass, screened_pass
+from ganspect.runtime.evaluation.pixels import PixelTable
+from ganspect.runtime.evaluation.readout import Readout
+from ganspect.runtime.evaluation.report import build_report, pictures_section
+from ganspect.runtime.evaluation.scores_table import scores_table
+from ganspect.runtime.evaluation.summary import metrics_of
+from ganspect.runtime.inspector import Inspector, Mode
+from ganspect.runtime.search import LatentSearch
+
+MARKER = "metrics.json"
+
+
+def evaluate(
+    bundle_folder: Path,
+    data: str,
+    out: Path,
+    *,
+    mode: Mode,
+    steps: int | None,
+    backend: str,
+    data_path: Path | None,
+    curve: CurvePlan | None,
+) -> dict[str, Any]:
+    """Measure a bundle and write the report; see `ganspect.runtime.evaluation.evaluate_bundle`."""
+    if mode == "encoder" and steps is not None:
+        raise ConfigError("steps limit the search, which encoder mode has not; leave --steps out, or use --mode search")
+    require_replaceable(out, marker=MARKER)
+    require_writable(out.absolute().parent)
+    bundle = open_bundle(bundle_folder)
+    bundle.require_calibration()
+    dataset = open_test_data(bundle, data, data_path)
+    with open_backend(backend, bundle) as engine, progress_bar() as progress:
+        evaluated = _measure(bundle, engine, dataset, mode, steps, curve, progress)
+        metrics = metrics_of(evaluated)
+        pictures = pictures_section(evaluated, Readout(bundle, engine))
+        page = build_report(evaluated, metrics, pictures)
+    with new_folder(out, what=MARKER) as folder:
+        write_atomically(folder / "index.html", page.encode())
+        write_atomically(folder / "scores.csv", scores_table(evaluated).encode())
+        write_json(folder / MARKER, metrics)
+    print_table(metrics)
+    return metrics
+
+
+def _measure(
+    bundle: Bundle,
+    engine: Backend,
+    dataset: Dataset,
+    mode: Mode,
+    steps: int | None,
+    plan: CurvePlan | None,
+    progress: Progress,
+) -> Evaluated:
+    inspector = Inspector(bundle, engine, mode=mode, steps=steps)
+    search, readout, resampling = LatentSearch(bundle, engine), Readout(bundle, engine), Resampling()
+    images = read_labelled(bundle, dataset, progress)
+    full = full_pass(images, search, readout, mode=mode, steps=inspector.steps, progress=progress)
+    return Evaluated(
+        bundle=bundle,
+        backend={"name": engine.name, "version": engine.version},
+        mode=mode,
+        steps=inspector.steps,
+        images=images,
+        full=full,
+        screened=screened_pass(images, inspector, progress),
+        pca=_pca(images),
+        intensity=mean_intensity(images.pixels),
+        pixel=_pixel_metrics(images, full, readout, resampling, progress),
+        curve=None if plan is None else draw_curve(images, search, plan, resampling, progress),
+        resampling=resampling,
+    )
+
+
+def _pca(images: LabelledImages) -> PcaScores | None:
+    normal = read_pixels(images.dataset.train, images.grid)
+    return None if normal is None or len(normal) < 2 else pca_scores(normal, images.pixels)
+
+
+def _pixel_metrics(
+    images: LabelledImages, full: FullPass, readout: Readout, resampling: Resampling, progress: Progress
+) -> dict[str, Interval] | None:
+    """Judge heat maps by masks: of normal images, and of those anomalous ones that have one."""
+    known = [index for index, sample in enumerate(images.samples) if sample.label == 0 or sample.read_mask is not None]
+    if not any(images.labels[index] == 1 for index in known):
+        return None
+    table = PixelTable()
+    task = progress.add_task("pixels", total=len(known), detail="")
+    for index in known:
+        sample = images.samples[index]
+        mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
+        table.add(readout.heat_map(images.tiles(index), full.latents[index]), mask)
+        progress.advance(task)
+    return table.metrics(images.labels[np.array(known)], resampling)

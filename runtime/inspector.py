@@ -1,0 +1,241 @@
+"""Inspect frames with a bundle: the use from Python.
+
+with Inspector.load("bundle", budget_ms=50) as inspector:
+    verdict = inspector.inspect(cv2.imread("part.png", cv2.IMREAD_UNCHANGED))
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from ganspect.bundle import Bundle, CalibrationRecord, Threshold, open_bundle
+from ganspect.config import nearest
+from ganspect.errors import ConfigError
+from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
+from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.pace import Deadline
+from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
+from ganspect.runtime.rows import Array
+from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartScores
+from ganspect.runtime.verdict import Verdict
+
+Mode: TypeAlias = Literal["search", "encoder"]
+
+_MODES = ("search", "encoder")
+_VERDICTS: dict[Outcome, Literal["normal", "anomalous", "undecided"]] = {
+    "cleared": "normal",
+    "complete": "anomalous",
+    "budget": "undecided",
+}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A frame's tiles as judged in one mode: outcome of the frame, score of each tile, residual of each tile."""
+
+    outcome: Outcome
+    score: Array
+    residual: Array
+    steps: int
+    start_score: float | None
+    score_ms: float
+    search_ms: float
+
+
+class Inspector:
+    """A calibrated bundle on a backend, ready to judge frames one by one.
+
+    Attributes:
+        bundle: what is run.
+        mode: `search` or `encoder`.
+        threshold: T of this mode's score.
+        steps: K, iterations of the search at most.
+        calibration: the one in force.
+        grid: how frames become tiles.
+    """
+
+    def __init__(
+        self, bundle: Bundle, backend: Backend, *, mode: Mode, steps: int | None = None, budget_ms: float | None = None
+    ) -> None:
+        """Prepare and warm up; `Inspector.load` opens the bundle and the backend too, and says what is raised."""
+        self.bundle = bundle
+        self.mode = mode
+        self.calibration = bundle.require_calibration()
+        self.threshold = _threshold(bundle, self.calibration, mode).value
+        self.steps = steps or self.calibration.steps
+        self.grid = tile_grid(bundle)
+        self._backend = backend
+        self._budget_ms = budget_ms
+        self._after_search_ms = 0.0
+        self._search = LatentSearch(bundle, backend)
+        self._tile_level = tile_level(bundle.pixel_statistics())
+        self._level = self._tile_level
+        self._warm_up()
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        mode: Mode = "search",
+        backend: str = "onnxruntime",
+        steps: int | None = None,
+        budget_ms: float | None = None,
+        threads: int | None = None,
+    ) -> "Inspector":
+        """Open a bundle, load its graphs and run each once.
+
+        Args:
+            folder: the bundle.
+            mode: the latent search, or the encoder's score alone.
+            backend: what runs the graphs.
+            steps: iterations at most; None: the calibration's. With others the false-alarm rate is not the calibrated.
+            budget_ms: time for a frame, from the start of preprocessing; then the search stops, and a frame that
+                has not cleared is `undecided`. None: no limit.
+            threads: that a graph may use; None: as many as this process may run on.
+
+        Raises:
+            BundleError: the bundle is damaged, or has no encoder in encoder mode.
+            CalibrationError: it was never calibrated.
+            ConfigError: an impossible mode, backend, number of steps, budget or number of threads.
+            MissingDependencyError: the backend's package is not installed.
+        """
+        _check_options(mode, steps, budget_ms)
+        bundle = open_bundle(Path(folder))
+        bundle.require_calibration()
+        opened = open_backend(backend, bundle, threads=threads)
+        try:
+            return cls(bundle, opened, mode=mode, steps=steps, budget_ms=budget_ms)
+        except BaseException:
+            opened.close()
+            raise
+
+    def inspect(self, frame: Frame) -> Verdict:
+        """Judge one frame.
+
+        Args:
+            frame: (H,W) grey or (H,W,3) BGR of any size; uint8, or uint16 where the model's `bits` are 12 or 16.
+
+        Raises:
+            ImageError: other dimensions, channels or dtype than these, or values beyond the model's bits.
+        """
+        begin_ns = time.perf_counter_ns()
+        tiles = to_tiles(frame, self.grid)
+        preprocess_ms = _since_ms(begin_ns)
+        finding = self._judge(tiles, begin_ns)
+        found_ns = time.perf_counter_ns()
+        heat_map = stitch(finding.residual, tiles)
+        verdict = _VERDICTS[finding.outcome]
+        regions = () if verdict == "normal" else self._regions(heat_map, tiles)
+        self._after_search_ms = max(_since_ms(found_ns), self._after_search_ms / 2)
+        return Verdict(
+            verdict=verdict,
+            anomalous=verdict != "normal",
+            score=float(finding.score.max()),
+            start_score=finding.start_score,
+            threshold=self.threshold,
+            outcome="complete" if self.mode == "encoder" else finding.outcome,
+            steps=finding.steps,
+            heat_map=heat_map,
+            regions=regions,
+            latency_ms={
+                "preprocess": preprocess_ms,
+                "score": finding.score_ms,
+                "search": finding.search_ms,
+                "total": _since_ms(begin_ns),
+            },
+        )
+
+    def heat_scale(self) -> float:
+        """Return the residual to draw in the hottest colour: twice the highest level of normal tiles."""
+        return min(1.0, 2 * float(self._tile_level.max()))
+
+    def close(self) -> None:
+        """Free the graphs."""
+        self._backend.close()
+
+    def __enter__(self) -> "Inspector":
+        """Return the inspector."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the graphs."""
+        self.close()
+
+    def _judge(self, tiles: Tiles, begin_ns: int) -> _Finding:
+        score_begin_ns = time.perf_counter_ns()
+        start = self._search.score(tiles.images)
+        score_ms = _since_ms(score_begin_ns) if start is not None else 0.0
+        if self.mode == "encoder" and start is not None:
+            return _encoder_finding(start, self.threshold, score_ms)
+        search_begin_ns = time.perf_counter_ns()
+        # What follows the search takes about what it took for the frame before.
+        deadline = None if self._budget_ms is None else Deadline(begin_ns, self._budget_ms - self._after_search_ms)
+        found = self._search.screen(tiles.images, start, threshold=self.threshold, steps=self.steps, deadline=deadline)
+        return _search_finding(start, found, score_ms, _since_ms(search_begin_ns))
+
+    def _regions(self, heat_map: Maps, tiles: Tiles) -> tuple[Region, ...]:
+        if self._level.shape != tiles.frame_hw:
+            self._level = frame_level(self._tile_level, tiles)
+        return find_regions(heat_map, self._level, least_area_px=least_area_px(tiles))
+
+    def _warm_up(self) -> None:
+        if self.mode == "search":
+            self._search.warm_up()
+        else:
+            self._search.score(np.zeros((1, *self.grid.size_hw, self.grid.channels), np.uint8))
+
+
+def tile_grid(bundle: Bundle) -> TileGrid:
+    """Return how frames become a bundle's tiles."""
+    image = bundle.manifest.image
+    return TileGrid(image.size_hw, image.channels, image.bits, image.fit, image.overlap)
+
+
+def _check_options(mode: str, steps: int | None, budget_ms: float | None) -> None:
+    if mode not in _MODES:
+        raise ConfigError(f"unknown mode {mode!r}; {nearest(mode, list(_MODES))}")
+    if steps is not None and steps < 1:
+        raise ConfigError(f"{steps} steps were asked for; give 1 or more, or leave it out for the calibration's")
+    if budget_ms is not None and not 0 <= budget_ms < math.inf:
+        raise ConfigError(f"a budget of {budget_ms} ms was asked for; give 0 or more, or leave it out for no limit")
+    if mode == "encoder" and (steps is not None or budget_ms is not None):
+        raise ConfigError(
+            "steps and budget limit the search, which encoder mode has not; leave them out, or use search"
+        )
+
+
+def _threshold(bundle: Bundle, calibration: CalibrationRecord, mode: Mode) -> Threshold:
+    if mode == "search":
+        return calibration.search
+    if calibration.encoder is None:
+        raise ConfigError(
+            f"{bundle.folder} has no encoder ({bundle.manifest.system}), so no encoder mode; use --mode search"
+        )
+    return calibration.encoder
+
+
+def _encoder_finding(start: StartScores, threshold: float, score_ms: float) -> _Finding:
+    score = np.where(np.isnan(start.encoder_score), np.float32(np.inf), start.encoder_score)
+    outcome: Outcome = "cleared" if bool(np.all(score <= np.float32(threshold))) else "complete"
+    return _Finding(outcome, score, start.residual, 0, None, score_ms, 0.0)
+
+
+def _search_finding(start: StartScores | None, found: SearchedTiles, score_ms: float, search_ms: float) -> _Finding:
+    if "budget" in found.outcome:
+        outcome: Outcome = "budget"
+    else:
+        outcome = "complete" if "complete" in found.outcome else "cleared"
+    start_score = None if start is None else float(start.start_score.max())
+    return _Finding(outcome, found.score, found.residual, int(found.steps.max()), start_score, score_ms, search_ms)
+
+
+def _since_ms(begin_ns: int) -> float:
+    return (time.perf_counter_ns() - begin_ns) / 1e6

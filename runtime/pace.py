@@ -1,0 +1,55 @@
+"""Time budgets: how long a frame may still take, and how many iterations fit into that.
+
+deadline = Deadline(time.perf_counter_ns(), budget_ms=40)
+count = pace.steps_within(rows=1, available_ms=deadline.remaining_ms())
+"""
+
+import time
+from dataclasses import dataclass
+
+_MARGIN = 1.2
+"""An iteration is planned to take this much longer than measured, since a chunk cannot be stopped on its way."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of a frame's time.
+
+    Attributes:
+        start_ns: `time.perf_counter_ns()` when preprocessing began.
+        budget_ms: what the frame may take from then on.
+    """
+
+    start_ns: int
+    budget_ms: float
+
+    def remaining_ms(self) -> float:
+        """Return what is left, negative once it is over."""
+        return self.budget_ms - (time.perf_counter_ns() - self.start_ns) / 1e6
+
+
+class Pace:
+    """Milliseconds of one iteration by the number of rows, as measured so far on this machine."""
+
+    def __init__(self) -> None:
+        """Start without a measurement."""
+        self._ms_per_step: dict[int, float] = {}
+
+    def record(self, *, rows: int, steps: int, elapsed_ms: float) -> None:
+        """Take in one call of the search graph; a slower one counts at once, a faster one by half."""
+        measured = elapsed_ms / steps
+        known = self._ms_per_step.get(rows, measured)
+        self._ms_per_step[rows] = max(measured, (measured + known) / 2)
+
+    def ms_per_step(self, rows: int) -> float:
+        """Return the expected time of one iteration; for an unseen number of rows the most that any other suggests.
+
+        Infinite before the first measurement.
+        """
+        if rows in self._ms_per_step:
+            return self._ms_per_step[rows]
+        return max((ms * max(1.0, rows / seen) for seen, ms in self._ms_per_step.items()), default=float("inf"))
+
+    def steps_within(self, *, rows: int, available_ms: float) -> int:
+        """Return how many iterations of so many rows fit, 0 if none does."""
+        return max(0, int(available_ms / (_MARGIN * self.ms_per_step(rows))))

@@ -1,0 +1,268 @@
+"""The cascade over a set of tiles: what the encoder's start clears is done, the rest goes through the search graph.
+
+    search = LatentSearch(bundle, backend)
+    tiles = search.full(images, steps=20)            # calibration, evaluation: no early exit
+    tiles = search.screen(images, search.score(images), threshold=0.04, steps=20)
+
+The search runs in chunks, and tiles that are done are dropped between two chunks. A tile's score is the lowest of its
+restarts; NaN is never the lowest and never clears.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from ganspect.bundle import Bundle, PixelStatistics
+from ganspect.errors import BundleError
+from ganspect.runtime.backends import Arrays, Backend
+from ganspect.runtime.pace import Deadline, Pace
+from ganspect.runtime.rows import Array, Rows
+
+Outcome: TypeAlias = Literal["cleared", "complete", "budget"]
+
+CHUNK_STEPS = 10
+"""Iterations of one call of the search graph: each call also makes one reconstruction, so far fewer would cost."""
+
+_BATCH_ROWS = 64
+_BATCH_PIXELS = _BATCH_ROWS * 64 * 64
+"""Rows of one call at most, and their pixels: bounds the memory of large tiles."""
+
+_NO_EXIT = np.float32(-np.inf)
+
+
+@dataclass(frozen=True)
+class StartScores:
+    """What the score graph says of T tiles at the encoder's latent, forward only.
+
+    Attributes:
+        latent: (T,D) float32, E(x).
+        encoder_score: (T,) float32, the encoder mode's score.
+        start_score: (T,) float32, the search's score at its start.
+        reconstruction: (T,h,w,C) uint8, G(E(x)).
+        residual: (T,h,w) float32 in [0, 1].
+    """
+
+    latent: Array
+    encoder_score: Array
+    start_score: Array
+    reconstruction: Array
+    residual: Array
+
+
+@dataclass(frozen=True)
+class SearchedTiles:
+    """What the search found for T tiles.
+
+    Attributes:
+        score: (T,) float32, the best over iterations and restarts; a bound where the outcome is `cleared`.
+        latent: (T,D) float32, the point that had it.
+        reconstruction: (T,h,w,C) uint8, G of that point.
+        residual: (T,h,w) float32 in [0, 1].
+        steps: (T,) int64, iterations taken; 1 where the encoder's start cleared the tile.
+        outcome: of each tile: `cleared` the threshold, `complete` without clearing, or stopped by the `budget`.
+        start: the score graph's answer, which the search began with; None from random starts.
+        scores_at: `score` after so many iterations, where asked for.
+    """
+
+    score: Array
+    latent: Array
+    reconstruction: Array
+    residual: Array
+    steps: Array
+    outcome: tuple[Outcome, ...]
+    start: StartScores | None
+    scores_at: dict[int, Array] = field(default_factory=dict)
+
+
+class LatentSearch:
+    """Runs the score and search graphs of a bundle over any number of tiles.
+
+    Attributes:
+        bundle: what is run.
+        has_encoder: whether there is a score graph, and so a start for each image.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, *, statistics: PixelStatistics | None = None) -> None:
+        """Take the graphs' constant inputs.
+
+        Args:
+            bundle: an opened bundle.
+            backend: one opened on it.
+            statistics: pixel maps for scores that need them; None: those of the calibration in force.
+
+        Raises:
+            CalibrationError: the scores need pixel maps, none are given and the bundle has none.
+            BundleError: the bundle stores fewer random starts than its search needs.
+        """
+        self.bundle = bundle
+        self.has_encoder = "score" in bundle.manifest.graphs
+        self._backend = backend
+        self._pace = Pace()
+        self._pixel_maps: dict[str, Array] = {}
+        if bundle.manifest.scores.needs_pixel_statistics:
+            maps = statistics if statistics is not None else bundle.pixel_statistics()
+            self._pixel_maps = {"pixel_mean": maps.mean, "pixel_deviation": maps.deviation}
+        self._random_starts = self._read_starts()
+
+    def score(self, images: Array) -> StartScores | None:
+        """Score (T,h,w,C) uint8 tiles at the encoder's latent; None where the bundle has no encoder."""
+        if not self.has_encoder:
+            return None
+        outputs = [
+            self._backend.run("score", {"image": images[tiles], **self._maps("score")})
+            for tiles in self._batches(np.arange(len(images)), restarts=1)
+        ]
+        return StartScores(**{name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]})
+
+    def full(
+        self,
+        images: Array,
+        *,
+        steps: int,
+        start: Literal["encoder", "random"] = "encoder",
+        checkpoints: Sequence[int] = (),
+    ) -> SearchedTiles:
+        """Search tiles without early exit, as thresholds and curves are made.
+
+        Args:
+            images: (T,h,w,C) uint8.
+            steps: K.
+            start: `encoder` (with random restarts as the bundle says; all random where it has no encoder) or `random`.
+            checkpoints: iteration counts up to K after which the scores are kept in `scores_at`.
+        """
+        begin = self.score(images) if start == "encoder" else None
+        rows = Rows(images, self._starts(len(images), begin))
+        scores_at = {}
+        for stop in sorted({*checkpoints, steps}):
+            self._run(rows, _NO_EXIT, min(stop, steps), None)
+            scores_at[stop] = rows.score.copy()
+        kept = {stop: scores_at[stop] for stop in checkpoints if stop <= steps}
+        return _result(rows, begin, threshold=_NO_EXIT, steps=steps, scores_at=kept)
+
+    def screen(
+        self,
+        images: Array,
+        start: StartScores | None,
+        *,
+        threshold: float,
+        steps: int,
+        deadline: Deadline | None = None,
+    ) -> SearchedTiles:
+        """Search tiles until each is at or under the threshold, or has had its iterations, or time is over.
+
+        The verdicts are those of `full` unless the time ends it. Without an encoder the first iteration is always
+        taken, since there is no score before it.
+
+        Args:
+            images: (T,h,w,C) uint8.
+            start: what `score` returned for them.
+            threshold: T of the search score.
+            steps: K.
+            deadline: end of the frame's time; None: no limit.
+        """
+        limit = np.float32(threshold)
+        rows = Rows(images, self._starts(len(images), start))
+        if start is not None:
+            rows.score, rows.reconstruction, rows.residual = (
+                _never_nan(start.start_score),
+                start.reconstruction.copy(),
+                start.residual.copy(),
+            )
+        self._run(rows, limit, steps, deadline)
+        return _result(rows, start, threshold=limit, steps=steps, scores_at={})
+
+    def warm_up(self) -> None:
+        """Load the graphs, run each once, and measure an iteration."""
+        manifest = self.bundle.manifest
+        images = np.zeros((1, *manifest.image.size_hw, manifest.image.channels), np.uint8)
+        for _ in range(2):
+            self._pace = Pace()
+            self.full(images, steps=2)
+
+    def _starts(self, count: int, start: StartScores | None) -> Array:
+        restarts = self.bundle.manifest.search.restarts
+        random = np.broadcast_to(self._random_starts, (count, *self._random_starts.shape))
+        if start is None:
+            return np.ascontiguousarray(random[:, :restarts])
+        return np.concatenate([start.latent[:, None], random[:, : restarts - 1]], axis=1)
+
+    def _read_starts(self) -> Array:
+        starts = self.bundle.starts()
+        if len(starts) < self.bundle.manifest.search.restarts:
+            raise BundleError(
+                f"{self.bundle.folder} stores {len(starts)} random starts, its search takes "
+                f"{self.bundle.manifest.search.restarts}; export the bundle again"
+            )
+        return starts
+
+    def _maps(self, graph: str) -> dict[str, Array]:
+        inputs = self.bundle.manifest.graphs[graph].inputs
+        return {name: values for name, values in self._pixel_maps.items() if name in inputs}
+
+    def _batches(self, tiles: Array, *, restarts: int) -> Iterator[Array]:
+        height, width = self.bundle.manifest.image.size_hw
+        rows = min(_BATCH_ROWS, _BATCH_PIXELS // (height * width))
+        size = max(1, rows // restarts)
+        for first in range(0, len(tiles), size):
+            yield tiles[first : first + size]
+
+    def _run(self, rows: Rows, threshold: np.float32, steps: int, deadline: Deadline | None) -> None:
+        while len(pending := rows.pending(threshold, steps)):
+            for tiles in self._batches(pending, restarts=rows.restarts):
+                done = int(rows.searched[tiles].max())
+                count = min(CHUNK_STEPS, steps - done, self._affordable(len(tiles) * rows.restarts, done, deadline))
+                if count == 0:
+                    return
+                self._advance(rows, tiles, threshold, count)
+
+    def _affordable(self, rows: int, done: int, deadline: Deadline | None) -> int:
+        if deadline is None:
+            return CHUNK_STEPS
+        fits = self._pace.steps_within(rows=rows, available_ms=deadline.remaining_ms())
+        return fits if self.has_encoder or done else max(1, fits)
+
+    def _advance(self, rows: Rows, tiles: Array, threshold: np.float32, count: int) -> None:
+        begin_ns, done = time.perf_counter_ns(), int(rows.searched[tiles].max())
+        inputs: Arrays = {
+            **rows.take(tiles),
+            "steps": np.asarray(count, np.int64),
+            "threshold": np.asarray(threshold, np.float32),
+            **self._maps("search"),
+        }
+        rows.put(tiles, self._backend.run("search", inputs))
+        elapsed_ms = (time.perf_counter_ns() - begin_ns) / 1e6
+        taken = int(rows.searched[tiles].max()) - done
+        self._pace.record(rows=len(tiles) * rows.restarts, steps=max(1, taken), elapsed_ms=elapsed_ms)
+
+
+def neutral_statistics(size_hw: tuple[int, int]) -> PixelStatistics:
+    """Return pixel maps that change nothing, mean 0 and deviation 1, for the pass that measures the real ones."""
+    return PixelStatistics(mean=np.zeros(size_hw, np.float32), deviation=np.ones(size_hw, np.float32))
+
+
+def _never_nan(score: Array) -> Array:
+    return np.where(np.isnan(score), np.float32(np.inf), score)
+
+
+def _result(
+    rows: Rows, start: StartScores | None, *, threshold: np.float32, steps: int, scores_at: dict[int, Array]
+) -> SearchedTiles:
+    def outcome(score: np.float32, searched: int) -> Outcome:
+        if score <= threshold:
+            return "cleared"
+        return "complete" if searched >= steps else "budget"
+
+    return SearchedTiles(
+        score=rows.score,
+        latent=rows.latent,
+        reconstruction=rows.reconstruction,
+        residual=rows.residual,
+        # The encoder's start is a scored point even where the search graph never ran.
+        steps=np.maximum(rows.searched, int(start is not None)),
+        outcome=tuple(outcome(score, searched) for score, searched in zip(rows.score, rows.searched, strict=True)),
+        start=start,
+        scores_at=scores_at,
+    )

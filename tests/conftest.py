@@ -1,0 +1,111 @@
+"""Fixtures that several parts use: synthetic images, and tiny runs trained on them once a session."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from ganspect.export.exporter import export_run
+from ganspect.opencv import cv2
+from ganspect.train.fit import train_recipe
+
+TINY_RECIPE = {
+    "seed": 0,
+    "image": {"size_hw": [32, 32], "channels": 1},
+    "data": {"holdout": 0.34},
+    "network": {"width": 4, "latent_size": 8},
+    "search": {"steps": 5},
+    "training": {"precision": "fp32", "device": "cpu", "log_every": 10, "sample_every": 20, "checkpoint_every": 10},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def texture(random: np.random.Generator, size_hw: tuple[int, int] = (40, 48)) -> np.ndarray:
+    """Return a grey (H,W) uint8 image of soft stripes and a little noise: normal."""
+    rows, columns = np.mgrid[: size_hw[0], : size_hw[1]]
+    stripes = 128 + 60 * np.sin(columns / 5 + random.uniform(0, 0.5)) * np.cos(rows / 9)
+    return np.clip(stripes + random.normal(0, 4, size_hw), 0, 255).astype(np.uint8)
+
+
+def scratched(random: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the image with a bright line, and the line's mask (H,W) uint8, 255 on it."""
+    mask = np.zeros(image.shape[:2], np.uint8)
+    height, width = mask.shape
+    start = (int(random.integers(width // 2)), int(random.integers(height // 2)))
+    cv2.line(mask, start, (start[0] + width // 3, start[1] + height // 3), 255, 3)
+    return np.where(mask > 0, 255, image).astype(np.uint8), mask
+
+
+def make_mvtec_folder(folder: Path, size_hw: tuple[int, int] = (40, 48)) -> Path:
+    """Write 24 train/good, 6 test/good, and 6 test/scratch with masks, grey PNG."""
+    random = np.random.default_rng(0)
+    (folder / "ground_truth/scratch").mkdir(parents=True)
+    for part, count in (("train/good", 24), ("test/good", 6), ("test/scratch", 6)):
+        (folder / part).mkdir(parents=True)
+        for index in range(count):
+            image = texture(random, size_hw)
+            if part == "test/scratch":
+                image, mask = scratched(random, image)
+                cv2.imwrite(str(folder / f"ground_truth/scratch/{index:03d}_mask.png"), mask)
+            cv2.imwrite(str(folder / part / f"{index:03d}.png"), image)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grey 40x48 stripes in the MVTec layout: 24 train/good, 6 test/good, 6 test/scratch with masks."""
+    return make_mvtec_folder(tmp_path_factory.mktemp("mvtec"))
+
+
+def train_tiny(out: Path, source: Path, *overrides: str, system: str = "fanogan", steps: int = 30) -> Path:
+    """Train a tiny system into `out`; overrides as on the command line."""
+    recipe = out.with_name(f"{out.name}.yaml")
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    recipe.write_text(yaml.safe_dump({"system": system, **TINY_RECIPE}))
+    gan = [f"training.gan.steps={steps}", "training.gan.batch_size=8"]
+    encoder = [f"training.encoder.steps={steps}", "training.encoder.batch_size=8"] if system == "fanogan" else []
+    return train_recipe(recipe, [f"data.source={source}", *gan, *encoder, *overrides], out)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
+    """A finished run of f-AnoGAN: 32x32 grey, width 4, latent 8."""
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny", mvtec_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_anogan_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
+    """A finished run of AnoGAN, without an encoder."""
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny_anogan", mvtec_folder, system="anogan")
+
+
+@pytest.fixture(scope="session")
+def tiny_rgb_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
+    """A finished run of f-AnoGAN on RGB tiles that are not square: 28 high, 36 wide, cut from larger frames."""
+    overrides = ["image.size_hw=[28,36]", "image.channels=3", "image.fit=tiles", "data.patches_per_image=4"]
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny_rgb", mvtec_folder, *overrides, steps=20)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
+    """The tiny f-AnoGAN as a calibrated bundle; tests that change it work on a copy."""
+    return export_tiny(tmp_path_factory.mktemp("bundles") / "tiny", tiny_run)
+
+
+@pytest.fixture(scope="session")
+def tiny_anogan_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_anogan_run: Path) -> Path:
+    """The tiny AnoGAN as a calibrated bundle: no encoder, stored random starts."""
+    return export_tiny(tmp_path_factory.mktemp("bundles") / "tiny_anogan", tiny_anogan_run)
+
+
+def export_tiny(out: Path, run: Path) -> Path:
+    """Export a tiny run."""
+    export_run(run, out)
+    return out

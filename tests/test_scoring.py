@@ -1,0 +1,234 @@
+import numpy as np
+import pytest
+import torch
+
+from ganspect.scoring import SCORES, Adam, Match, SearchLoss, State, cleared, iterate, residual_map, search_loss
+
+PLAIN = Adam()
+CLIPPED = Adam(learning_rate=0.5, clip=0.6)
+NEVER = np.float32(-np.inf)
+
+
+def _arrays(rows: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        "image": random.uniform(-1, 1, (rows, 3, 28, 36)).astype(np.float32),
+        "reconstruction": random.uniform(-1, 1, (rows, 3, 28, 36)).astype(np.float32),
+        "features": random.normal(size=(rows, 5, 4, 4)).astype(np.float32),
+        "reconstruction_features": random.normal(size=(rows, 5, 4, 4)).astype(np.float32),
+        "pixel_mean": random.uniform(0, 0.3, (28, 36)).astype(np.float32),
+        "pixel_deviation": random.uniform(0.005, 0.1, (28, 36)).astype(np.float32),
+    }
+
+
+def _both(seed: int = 0) -> tuple[Match, Match]:
+    arrays = _arrays(seed=seed)
+    return Match(**arrays), Match(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def _start(rows: int = 3, size: int = 8, part: tuple[int, ...] | None = None) -> State:
+    latent = np.random.default_rng(1).normal(size=(rows, size)).astype(np.float32)
+    zeros = np.zeros_like(latent)
+    return State(
+        latent,
+        zeros,
+        zeros.copy(),
+        np.zeros(rows, np.int64),
+        np.full(rows, np.inf, np.float32),
+        latent.copy(),
+        np.arange(rows) if part is None else np.array(part),
+    )
+
+
+def _to_torch(state: State) -> State:
+    return State(*(torch.from_numpy(np.array(field)) for field in state))
+
+
+def _quadratic(latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the score and gradient of a bowl whose rows have different depths."""
+    depth = np.arange(len(latent), dtype=np.float32) * 0.1
+    return ((latent**2).mean(1) + depth).astype(np.float32), (2 * latent / latent.shape[1]).astype(np.float32)
+
+
+def _run(state: State, steps: int, threshold: np.float32 = NEVER, adam: Adam = PLAIN) -> State:
+    for _ in range(steps):
+        state = iterate(state, *_quadratic(state.latent), adam, threshold)
+    return state
+
+
+def _assert_equal(left: State, right: State) -> None:
+    for name, one, other in zip(State._fields, left, right, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_numpy_and_torch_give_the_same_score(name):
+    with_numpy, with_torch = _both()
+    scores = SCORES[name].of(with_numpy)
+    assert scores.shape == (4,)
+    np.testing.assert_allclose(scores, SCORES[name].of(with_torch).numpy(), rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_row_scores_alone_as_in_a_batch(name):
+    arrays = _arrays()
+    alone = Match(**{key: value if key.startswith("pixel_") else value[2:3] for key, value in arrays.items()})
+    np.testing.assert_allclose(SCORES[name].of(alone)[0], SCORES[name].of(Match(**arrays))[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in SCORES if name != "residual_calibrated"])
+def test_a_perfect_reconstruction_scores_nothing(name):
+    arrays = _arrays()
+    perfect = {**arrays, "reconstruction": arrays["image"], "reconstruction_features": arrays["features"]}
+    assert (SCORES[name].of(Match(**perfect)) == 0).all()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
+def test_numpy_and_torch_give_the_same_search_loss(weight, reduction):
+    with_numpy, with_torch = _both()
+    loss = SearchLoss(weight, reduction)
+    np.testing.assert_allclose(search_loss(loss, with_numpy), search_loss(loss, with_torch).numpy(), rtol=2e-6)
+
+
+def test_the_search_loss_is_the_papers_formula():
+    match = Match(**_arrays())
+    pixels = np.abs(match.image - match.reconstruction).astype(np.float64).sum((1, 2, 3))
+    features = np.abs(match.features - match.reconstruction_features).astype(np.float64).sum((1, 2, 3))
+    np.testing.assert_allclose(search_loss(SearchLoss(0.1, "sum"), match), 0.9 * pixels + 0.1 * features, rtol=1e-5)
+    np.testing.assert_allclose(SCORES["anogan_sum"].of(match), 0.9 * pixels + 0.1 * features, rtol=1e-5)
+
+
+def test_the_fanogan_score_is_the_papers_formula():
+    match = Match(**_arrays())
+    pixels = ((match.image - match.reconstruction) ** 2).mean((1, 2, 3))
+    features = ((match.features - match.reconstruction_features) ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(SCORES["fanogan"].of(match), pixels + features, rtol=1e-6)
+
+
+def test_the_residual_lies_between_0_and_1():
+    black, white = np.full((1, 1, 4, 4), -1, np.float32), np.ones((1, 1, 4, 4), np.float32)
+    assert (residual_map(black, white) == 1).all()
+    assert (residual_map(black, black) == 0).all()
+
+
+def test_the_worst_score_averages_the_largest_hundredth():
+    arrays = _arrays()
+    residual = np.sort(residual_map(arrays["image"], arrays["reconstruction"]).reshape(4, -1), 1)
+    np.testing.assert_allclose(SCORES["residual_worst"].of(Match(**arrays)), residual[:, -10:].mean(1), rtol=1e-6)
+
+
+def test_the_calibrated_score_counts_deviations_from_the_pixels_mean():
+    arrays = _arrays()
+    residual = residual_map(arrays["image"], arrays["reconstruction"])
+    pixels = np.sort((np.abs(residual - arrays["pixel_mean"]) / arrays["pixel_deviation"]).reshape(4, -1), 1)
+    np.testing.assert_allclose(SCORES["residual_calibrated"].of(Match(**arrays)), pixels[:, -10:].mean(1), rtol=1e-5)
+
+
+def test_only_the_calibrated_score_needs_pixel_statistics():
+    assert [name for name, score in SCORES.items() if score.needs_pixel_statistics] == ["residual_calibrated"]
+
+
+@pytest.mark.parametrize("adam", [PLAIN, CLIPPED])
+@pytest.mark.parametrize("threshold", [-np.inf, 0.6, 0.9])
+def test_numpy_and_torch_take_the_same_iterations(adam, threshold):
+    with_numpy = _start(part=(0, 0, 1))
+    with_torch = _to_torch(with_numpy)
+    for _ in range(8):
+        score, gradient = _quadratic(with_numpy.latent)
+        with_numpy = iterate(with_numpy, score, gradient, adam, np.float32(threshold))
+        limit = torch.tensor(threshold, dtype=torch.float32)
+        with_torch = iterate(with_torch, torch.from_numpy(score), torch.from_numpy(gradient), adam, limit)
+    for name, one, other in zip(State._fields, with_numpy, with_torch, strict=True):
+        assert one.dtype == other.numpy().dtype, name
+        np.testing.assert_allclose(one, other.numpy(), rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("settings", [Adam(), Adam(learning_rate=0.3, beta1=0.5, beta2=0.99, epsilon=1e-4)])
+def test_the_update_is_that_of_torch_adam(settings):
+    state = _to_torch(_start())
+    latent = state.latent.clone().requires_grad_()
+    betas = (settings.beta1, settings.beta2)
+    optimizer = torch.optim.Adam([latent], settings.learning_rate, betas, settings.epsilon)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(25):
+        latent.grad = torch.randn(latent.shape, generator=random)
+        state = iterate(state, torch.ones(3), latent.grad, settings, torch.tensor(-torch.inf))
+        optimizer.step()
+    torch.testing.assert_close(state.latent, latent.detach(), rtol=2e-5, atol=2e-6)
+
+
+def test_k_iterations_score_k_points_the_first_being_the_start():
+    start = _start()
+    after = _run(start, 1)
+    np.testing.assert_array_equal(after.best_score, _quadratic(start.latent)[0])
+    np.testing.assert_array_equal(after.best_latent, start.latent)
+    assert (after.latent != start.latent).any(1).all()
+    assert _run(start, 7).step.tolist() == [7, 7, 7]
+
+
+def test_the_best_score_keeps_its_latent_when_later_points_are_worse():
+    state = _start(rows=1)
+    for score in (3.0, 1.0, 2.0):
+        before = state.latent
+        state = iterate(state, np.float32([score]), np.ones((1, 8), np.float32), PLAIN, NEVER)
+        best = before if score == 1.0 else state.best_latent
+        np.testing.assert_array_equal(state.best_latent, best)
+    assert state.best_score.tolist() == [1.0]
+
+
+def test_clipped_latents_stay_within_their_bounds():
+    assert np.abs(_run(_start(), 5, adam=CLIPPED).latent).max() <= np.float32(0.6)
+
+
+def test_chunks_compose_to_the_same_bits():
+    threshold = np.float32(0.6)
+    whole = _run(_start(part=(0, 0, 1)), 50, threshold)
+    pieces = _start(part=(0, 0, 1))
+    for _ in range(5):
+        pieces = _run(pieces, 10, threshold)
+    _assert_equal(whole, pieces)
+
+
+def test_done_rows_are_frozen_whatever_their_score_and_gradient():
+    done = _start()._replace(best_score=np.float32([0.1, 0.1, np.inf]))
+    after = iterate(done, np.float32([0.01, np.nan, 1]), np.full((3, 8), np.nan, np.float32), PLAIN, np.float32(0.2))
+    for name in State._fields:
+        np.testing.assert_array_equal(getattr(after, name)[:2], getattr(done, name)[:2], err_msg=name)
+
+
+def test_a_row_that_clears_takes_its_score_but_does_not_move():
+    start = _start()
+    after = iterate(start, np.float32([0.1, 1, 1]), np.ones((3, 8), np.float32), PLAIN, np.float32(0.5))
+    assert after.best_score[0] == np.float32(0.1)
+    assert after.step[0] == 1
+    np.testing.assert_array_equal(after.latent[0], start.latent[0])
+    np.testing.assert_array_equal(after.adam_m[0], start.adam_m[0])
+    assert (after.latent[1:] != start.latent[1:]).all()
+
+
+def test_a_row_at_the_threshold_clears():
+    assert cleared(np.float32([0.5]), np.array([0]), np.float32(0.5)).tolist() == [True]
+
+
+def test_one_row_that_clears_frees_its_part_and_no_other():
+    scores, part = np.float32([9, 0.1, 9, np.inf]), np.array([4, 4, 7, 7])
+    assert cleared(scores, part, np.float32(0.5)).tolist() == [True, True, False, False]
+
+
+def test_a_result_does_not_depend_on_what_shares_its_batch():
+    threshold = np.float32(0.6)
+    together = _run(_start(), 20, threshold)
+    alone = _run(State(*(field[:1] for field in _start())), 20, threshold)
+    _assert_equal(State(*(field[:1] for field in together)), alone)
+
+
+@pytest.mark.parametrize("threshold", [-np.inf, 0.0, np.nan])
+def test_nothing_clears_where_the_threshold_allows_nothing(threshold):
+    assert not cleared(np.float32([0.1, np.inf]), np.array([0, 1]), np.float32(threshold)).any()
+
+
+def test_nan_never_clears_and_never_becomes_the_best():
+    state = iterate(_start(), np.full(3, np.nan, np.float32), np.ones((3, 8), np.float32), PLAIN, np.float32(1e9))
+    assert np.isinf(state.best_score).all()
+    assert not cleared(np.full(3, np.nan, np.float32), state.part, np.float32(np.inf)).any()

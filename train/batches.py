@@ -1,0 +1,87 @@
+"""Batches of training images: order, patches, flips, shifts and gain, each drawn from a step's own generator.
+
+In each epoch every image comes once (K times where K patches are cut from it), in an order of its own; a batch
+may reach over epochs, so a data set may be smaller than a batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganspect.config import DataSettings
+from ganspect.scoring import to_unit_range
+from ganspect.train.seeds import random_for
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Batches:
+    """Normal images in memory, and the batches cut from them."""
+
+    def __init__(self, images: Sequence[Pixels], size_hw: tuple[int, int], settings: DataSettings, seed: int) -> None:
+        """Take the images.
+
+        Args:
+            images: (H,W,C) uint8 each, grey or RGB, at least `size_hw`.
+            size_hw: of what is cut from them.
+            settings: patches, flips and shift.
+            seed: of the order.
+        """
+        self.images = [torch.from_numpy(image) for image in images]
+        self.sizes = torch.tensor([image.shape[:2] for image in images])
+        self.size_hw, self.settings, self.seed = size_hw, settings, seed
+        self.epoch_length = len(images) * (settings.patches_per_image or 1)
+
+    def take(self, stage: str, first: int, count: int, random: torch.Generator) -> Tensor:
+        """Return (count,C,H,W) float32 images in [-1, 1].
+
+        Args:
+            stage: its name; each has its own order.
+            first: images taken before in this stage.
+            count: of images.
+            random: for patches, flips, shifts and gain.
+        """
+        images = self._cut(self._order(stage, first, count), self.settings, random)
+        if self.settings.gain:
+            change = 2 * torch.rand((count, 1, 1, 1), generator=random) - 1
+            images = (images * (1 + self.settings.gain * change)).clamp(max=255)
+        unit: Tensor = to_unit_range(images)
+        return unit
+
+    def plain(self, count: int) -> Tensor:
+        """Return at most `count` training images as they are, (N,C,H,W) float32 in [-1, 1]; of patches, some."""
+        index = self._order("plain", 0, min(count, self.epoch_length))
+        only_patches = DataSettings(patches_per_image=self.settings.patches_per_image)
+        unit: Tensor = to_unit_range(self._cut(index, only_patches, random_for(self.seed, "plain")))
+        return unit
+
+    def _cut(self, index: Tensor, settings: DataSettings, random: torch.Generator) -> Tensor:
+        rows, columns = (self._places(index, axis, settings, random) for axis in (0, 1))
+        images = [self.images[i][y[:, None], x] for i, y, x in zip(index.tolist(), rows, columns, strict=True)]
+        return torch.stack(images).permute(0, 3, 1, 2).float()
+
+    def _order(self, stage: str, first: int, count: int) -> Tensor:
+        length = self.epoch_length
+        epochs = range(first // length, (first + count - 1) // length + 1)
+        order = [torch.randperm(length, generator=random_for(self.seed, stage, "epoch", epoch)) for epoch in epochs]
+        start = first % length
+        return torch.cat(order)[start : start + count] % len(self.images)
+
+    def _places(self, index: Tensor, axis: int, settings: DataSettings, random: torch.Generator) -> Tensor:
+        """Return (B,side) the rows or columns of each image that are taken; those beyond its edge repeat the edge."""
+        side, extent = self.size_hw[axis], self.sizes[index, axis]
+        count = len(index)
+        places = torch.arange(side).repeat(count, 1)
+        if settings.patches_per_image:
+            places += (torch.rand(count, generator=random) * (extent - side + 1)).long()[:, None]
+        if settings.shift_px:
+            reach = settings.shift_px
+            places += torch.randint(-reach, reach + 1, (count, 1), generator=random)
+        places = places.clamp(min=0).minimum(extent[:, None] - 1)
+        if ("vertical", "horizontal")[axis] in settings.flips:
+            flipped = torch.rand((count, 1), generator=random) < 0.5
+            places = torch.where(flipped, places.flip(1), places)
+        return places

@@ -1,0 +1,112 @@
+"""f-AnoGAN (Schlegl et al. 2019): a WGAN-GP on normal images, then an encoder in place of the search's random start.
+
+ganspect train configs/fanogan.yaml --set data.source=FOLDER --out run
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ganspect.config import Positive, Recipe
+from ganspect.train.compute import Compute
+from ganspect.train.gan import GanStage, GanTraining
+from ganspect.train.linear import start_at_pca
+from ganspect.train.losses import GanLossName
+from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid
+from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining
+from ganspect.train.settings import Decay, Rate, Steps, TrainingSettings
+from ganspect.train.system import StagePlan, System
+
+
+class WganTraining(GanTraining):
+    """The adversarial stage with the settings of WGAN-GP (Gulrajani et al. 2017, algorithm 1)."""
+
+    steps: Positive = 10_000
+    loss: GanLossName = "wgan-gp"
+    critic_steps: Positive = 5
+    learning_rate: Rate = 1e-4
+    beta1: Decay = 0.0
+    beta2: Decay = 0.9
+
+
+class EncoderTraining(ReconstructionTraining):
+    """The encoder stage of a system that cannot do without it."""
+
+    steps: Annotated[int, Field(gt=0)] = 10_000
+
+
+class RefineTraining(ReconstructionTraining):
+    """The optional last stage."""
+
+    steps: Steps = 0
+
+
+class FanoganTraining(TrainingSettings):
+    """Training settings of f-AnoGAN.
+
+    Attributes:
+        gan: the adversarial stage.
+        encoder: the encoder stage.
+        refine: trains encoder and generator together; not in the paper, left out by default.
+    """
+
+    gan: WganTraining = WganTraining()
+    encoder: EncoderTraining = EncoderTraining()
+    refine: RefineTraining = RefineTraining()
+
+
+class FanoganRecipe(Recipe):
+    """A recipe with f-AnoGAN's training settings."""
+
+    training: FanoganTraining = FanoganTraining()
+
+    @model_validator(mode="after")
+    def _anchored_to_a_pca(self) -> "FanoganRecipe":
+        if self.training.gan.anchor_weight and not self.network.linear_path:
+            raise ValueError("training.gan.anchor_weight needs network.linear_path, whose encoder starts as a PCA")
+        return self
+
+
+class Fanogan(System):
+    """Generator, critic without batch norm (the gradient penalty is for each image alone), encoder."""
+
+    name = "fanogan"
+    recipe_type = FanoganRecipe
+    paper_score = "fanogan"
+
+    def __init__(self, recipe: FanoganRecipe) -> None:
+        """Build the networks with PyTorch's initial weights."""
+        super().__init__(recipe)
+        pyramid = Pyramid.of(recipe)
+        self.recipe: FanoganRecipe = recipe
+        network = recipe.network
+        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path)
+        self.features = Features(pyramid, network.feature_levels, batch_norm=False)
+        self.head = Head(pyramid, network.feature_levels, batch_norm=False)
+        self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
+
+    @property
+    def training_settings(self) -> TrainingSettings:
+        """Return the recipe's `training` section."""
+        return self.recipe.training
+
+    def stages(self, compute: Compute) -> Mapping[str, StagePlan]:
+        """Return the GAN, the encoder, and refinement where the recipe gives it steps."""
+        training = self.recipe.training
+        stages = {
+            "gan": StagePlan(training.gan.steps, partial(GanStage, self, self.head, training.gan, compute)),
+            "encoder": StagePlan(training.encoder.steps, partial(ReconstructionStage, self, training.encoder, compute)),
+        }
+        if training.refine.steps:
+            refine = partial(ReconstructionStage, self, training.refine, compute, refine=True)
+            stages["refine"] = StagePlan(training.refine.steps, refine)
+        return stages
+
+    def begin(self, images: Callable[[int], Tensor]) -> None:
+        """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
+        if self.recipe.network.linear_path:
+            axes = [{"vertical": 2, "horizontal": 3}[flip] for flip in self.recipe.data.flips]
+            self.latent_deviation.copy_(start_at_pca(self.generator, self.encoder, images, axes))

@@ -1,0 +1,117 @@
+"""The fit loop: a recipe and normal images in, a run folder out; goes on by itself where it was interrupted.
+
+ganspect train configs/fanogan.yaml --set data.source=FOLDER --out run
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ganspect.config import Recipe, read_yaml
+from ganspect.datasets import Dataset, open_dataset
+from ganspect.datasets.catalogue import absolute_source
+from ganspect.errors import ConfigError, RunError
+from ganspect.train.compute import Compute, choose_device, choose_precision, deterministic
+from ganspect.train.data import TrainingData, load_training_data, require_one_scale
+from ganspect.train.folder import RunFolder
+from ganspect.train.run import build_system
+from ganspect.train.system import System
+from ganspect.train.systems import find_system, parse_recipe
+from ganspect.train.trainer import Trainer, trial_step
+
+_NAMED_AT_MOST = 20
+
+
+def train_recipe(config: Path, overrides: list[str], out: Path, *, system_type: type[System] | None = None) -> Path:
+    """Train as a recipe file says; print what came of it.
+
+    Args:
+        config: the recipe, a YAML file.
+        overrides: `section.key=value` each.
+        out: the run folder; an interrupted run in it goes on, a finished one is left as it is.
+        system_type: a system that is not in `ganspect.train.systems.SYSTEMS`.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        ConfigError: the recipe cannot be used.
+        DataError: the images cannot be used.
+        RunError: the folder holds a run with other settings or data, or the training diverged.
+        OutputError: the folder cannot be written.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the checkpoint is written.
+    """
+    recipe = with_absolute_paths(parse_recipe(read_yaml(config, overrides), config, system_type))
+    if recipe.data.source is None:
+        raise ConfigError(f"{config} names no data; add for example --set data.source=FOLDER")
+    if RunFolder(out).finished:
+        RunFolder(out).claim(recipe)
+        Console().print(f"{out} is finished; next: ganspect export {out} --out BUNDLE", soft_wrap=True)
+        return out
+    dataset = open_dataset(recipe.data.source, split_seed=recipe.data.split_seed, path=recipe.data.path)
+    train(recipe, system_type or find_system(recipe.system, str(config)), dataset, out)
+    _print_summary(out)
+    return out
+
+
+def train(recipe: Recipe, system_type: type[System], dataset: Dataset, out: Path) -> Path:
+    """Train a system on a data set; see `train_recipe` for folder and errors."""
+    require_one_scale(recipe)
+    folder = RunFolder(out)
+    folder.claim(recipe)
+    if folder.finished:
+        return out
+    data = load_training_data(recipe, dataset)
+    with deterministic():
+        system = build_system(recipe, system_type)
+        compute = _begin(recipe, system, data, folder)
+        Trainer(system, data.batches, compute, folder).run()
+    return out
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Return a recipe whose data are found from any working folder."""
+    data = recipe.data
+    source = None if data.source is None else absolute_source(data.source)
+    path = None if data.path is None else data.path.expanduser().absolute()
+    return recipe.model_copy(update={"data": data.model_copy(update={"source": source, "path": path})})
+
+
+def _begin(recipe: Recipe, system: System, data: TrainingData, folder: RunFolder) -> Compute:
+    """Return what an interrupted run was trained with; for a new one choose it, and write it down."""
+    before = folder.read_record()
+    if before is None:
+        return _begin_anew(recipe, system, data, folder)
+    if before.training.model_copy(update={"steps": {}}) != data.record:
+        raise RunError(
+            f"the images of {data.record.source} changed since the run in {folder.path} began; "
+            "put them back as they were, or choose another --out"
+        )
+    return Compute(choose_device(before.device), before.precision)
+
+
+def _begin_anew(recipe: Recipe, system: System, data: TrainingData, folder: RunFolder) -> Compute:
+    settings = system.training_settings
+    device = choose_device(settings.device)
+    precision = choose_precision(
+        settings.precision, device, lambda compute: trial_step(build_system(recipe, type(system)), compute)
+    )
+    compute = Compute(device, precision)
+    steps = {name: plan.steps for name, plan in system.stages(compute).items()}
+    folder.write_record(data.record.model_copy(update={"steps": steps}), compute, data.skipped)
+    return compute
+
+
+def _print_summary(out: Path) -> None:
+    record = RunFolder(out).read_record()
+    if record is None:
+        return
+    training, console = record.training, Console()
+    for image in record.skipped[:_NAMED_AT_MOST]:
+        console.print(f"left out: {image['reason']}", soft_wrap=True)
+    console.print(
+        f"{out}: {training.n_training} images trained on, {len(training.held_out)} held out, "
+        f"{training.n_skipped} left out; {record.precision} on {record.device}\n"
+        f"next: ganspect export {out} --out BUNDLE",
+        soft_wrap=True,
+    )

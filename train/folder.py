@@ -1,0 +1,151 @@
+"""The run folder: what lies in it, and whether a training may start, goes on, or is done.
+
+run/
+  config.yaml              the recipe as resolved
+  run.json                 what it is trained on, device, precision, versions, images left out
+  checkpoint.safetensors   where an interrupted run goes on; removed at the end
+  log.csv, samples/        losses and speed; grids of generated images
+  weights.safetensors      written last: the run is finished
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ganspect import __version__
+from ganspect.bundle import TrainingRecord
+from ganspect.config import Recipe, read_yaml, to_yaml
+from ganspect.datasets import Skipped
+from ganspect.errors import OutputError, RunError
+from ganspect.files import require_writable, write_atomically, write_json
+from ganspect.train.compute import Compute, DeviceChoice, Precision
+
+
+class RunRecord(BaseModel):
+    """`run.json`.
+
+    Attributes:
+        training: images trained on and held out, and the steps of each stage.
+        device: `cpu` or `cuda`; an interrupted run goes on there.
+        precision: as measured or asked for; kept likewise.
+        versions: of ganspect and PyTorch.
+        skipped: names and reasons of images left out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training: TrainingRecord
+    device: DeviceChoice
+    precision: Precision
+    versions: dict[str, str]
+    skipped: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder by its path."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Return the resolved recipe's file."""
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """Return the record's file, `run.json`."""
+        return self.path / "run.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the checkpoint's file."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """Return the log's file."""
+        return self.path / "log.csv"
+
+    @property
+    def weights(self) -> Path:
+        """Return the file of the final weights."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the run has its final weights."""
+        return self.weights.exists()
+
+    def sample(self, stage: str, step: int) -> Path:
+        """Return the file of a grid, in a folder that exists."""
+        folder = self.path / "samples"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{stage}_{step:06d}.png"
+
+    def claim(self, recipe: Recipe) -> None:
+        """Make the folder this recipe's, or find that it is.
+
+        Raises:
+            OutputError: it cannot be written, or holds something else.
+            RunError: it holds a run of another recipe.
+        """
+        if self.config.exists():
+            self._require_same(recipe)
+        elif self.path.exists():
+            self._require_empty()
+        require_writable(self.path)
+        for leftover in self.path.glob(".*.partial*"):
+            leftover.unlink(missing_ok=True)
+        if not self.config.exists():
+            write_atomically(self.config, to_yaml(recipe).encode())
+
+    def read_record(self) -> RunRecord | None:
+        """Return the record of a run that was begun, or None.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if not self.record.exists():
+            return None
+        try:
+            return RunRecord.model_validate_json(self.record.read_bytes())
+        except ValidationError as error:
+            raise RunError(f"{self.record} is damaged; delete {self.path} and train again") from error
+
+    def write_record(self, training: TrainingRecord, compute: Compute, skipped: list[Skipped]) -> None:
+        """Write `run.json`."""
+        content = {
+            "training": training.model_dump(mode="json"),
+            "device": compute.device.type,
+            "precision": compute.precision,
+            "versions": {"ganspect": __version__, "torch": torch.__version__},
+            "skipped": [asdict(image) for image in skipped],
+        }
+        write_json(self.record, content)
+
+    def _require_same(self, recipe: Recipe) -> None:
+        differing = _differing(read_yaml(self.config, []), json.loads(recipe.model_dump_json()))
+        if differing:
+            raise RunError(
+                f"{self.path} holds a run with other settings ({', '.join(differing)}); "
+                "choose another --out, or use the same settings to go on with it"
+            )
+
+    def _require_empty(self) -> None:
+        if not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file, a folder was expected; choose another --out")
+        # Hidden partial files are what a run leaves that was killed in its first moment.
+        if any(not path.match(".*.partial*") for path in self.path.iterdir()):
+            raise OutputError(f"{self.path} holds other files and no run; choose an empty or new folder for --out")
+
+
+def _differing(old: Any, new: Any, key: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = dict.fromkeys([*new, *old])
+        return [part for name in names for part in _differing(old.get(name), new.get(name), f"{key}.{name}".strip("."))]
+    return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]

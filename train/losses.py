@@ -1,0 +1,74 @@
+"""Losses of the adversarial stage, on logits (N,): what the discriminator and the generator minimise.
+
+Logits are higher for what the discriminator takes for real.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+GanLossName: TypeAlias = Literal["non-saturating", "wgan-gp", "hinge"]
+
+
+@dataclass(frozen=True)
+class GanLoss:
+    """One kind of adversarial loss.
+
+    Attributes:
+        discriminator: of (real logits, fake logits), a scalar.
+        generator: of fake logits, a scalar.
+        spectral_norm: the discriminator's weights are kept at spectral norm 1 (Miyato et al. 2018).
+        gradient_penalty: its gradient's norm is drawn to 1 (Gulrajani et al. 2017).
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    spectral_norm: bool = False
+    gradient_penalty: bool = False
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """Return mean (|gradient of the critic| - 1)^2 between real and generated images (WGAN-GP, eq. 3).
+
+    Args:
+        critic: images to logits.
+        real: (N,C,H,W).
+        fake: (N,C,H,W).
+        mix: (N,1,1,1) in [0, 1], the share of the real image.
+    """
+    between = (fake + mix * (real - fake)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return torch.square(norm - 1).mean()
+
+
+def _non_saturating(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross-entropy, -log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014)."""
+    return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+
+
+def _wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    return fake.mean() - real.mean()
+
+
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
+    return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
+
+
+def _raise_logits(fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
+def _fool(fake: Tensor) -> Tensor:
+    return functional.softplus(-fake).mean()
+
+
+GAN_LOSSES: Mapping[GanLossName, GanLoss] = {
+    "non-saturating": GanLoss(_non_saturating, _fool),
+    "wgan-gp": GanLoss(_wasserstein, _raise_logits, gradient_penalty=True),
+    "hinge": GanLoss(_hinge, _raise_logits, spectral_norm=True),
+}

@@ -1,0 +1,198 @@
+"""The networks: a DCGAN generator, the discriminator's features and head, and an encoder that mirrors it.
+
+Every layer stands in an `nn.Sequential` with its batch norm right behind it, so that export folds it. Sizes
+from 28 pixels up, not only squares: the sides are halved together until the shorter one is between 4 and 7 pixels.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganspect.config import Recipe
+from ganspect.train.linear import LinearPath
+
+_LEAST_LEVELS = 2
+_MOST_WIDENING = 8
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """How an image is halved level by level, and how many channels each level has.
+
+    Attributes:
+        size_hw: of the image in pixels.
+        channels: of the image.
+        width: channels of level 0, which is half the image's size.
+    """
+
+    size_hw: tuple[int, int]
+    channels: int
+    width: int
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Pyramid":
+        """Return the pyramid of a recipe's image and network sections."""
+        return cls(recipe.image.size_hw, recipe.image.channels, recipe.network.width)
+
+    @property
+    def levels(self) -> int:
+        """Number of halvings: floor(log2(shorter side / 4)), at least two."""
+        return max(_LEAST_LEVELS, (min(self.size_hw) // 4).bit_length() - 1)
+
+    @property
+    def base_hw(self) -> tuple[int, int]:
+        """Size that the generator starts from; doubled `levels` times it covers the image."""
+        height, width = self.size_hw
+        return -(-height >> self.levels), -(-width >> self.levels)
+
+    @property
+    def top_hw(self) -> tuple[int, int]:
+        """Size that stride-2 convolutions leave of the image: an odd row or column is dropped."""
+        height, width = self.size_hw
+        return height >> self.levels, width >> self.levels
+
+    @property
+    def flat_top(self) -> int:
+        """Number of activations that the last convolution leaves."""
+        return self.widths[-1] * math.prod(self.top_hw)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level, nearest to the image first; doubling stops at 8 times `width`."""
+        return [self.width * min(2**level, _MOST_WIDENING) for level in range(self.levels)]
+
+
+class Generator(nn.Module):
+    """G(z): stride-2 transposed 4x4 convolutions with batch norm (Radford et al. 2016), tanh, cropped to size.
+
+    With a linear path: the same without batch norm and tanh, added to W z + b.
+    """
+
+    def __init__(self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False) -> None:
+        """Build it with PyTorch's initial weights.
+
+        Args:
+            pyramid: sizes and widths.
+            latent_size: D.
+            linear_path: add one; see `ganspect.train.linear`.
+        """
+        super().__init__()
+        self.layers = nn.Sequential(*_ascent(pyramid, latent_size, plain=linear_path))
+        self.crop = _crop(pyramid)
+        self.image_chw = (pyramid.channels, *pyramid.size_hw)
+        self.linear = LinearPath(latent_size, math.prod(self.image_chw)) if linear_path else None
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Turn (N,D) latents into (N,C,H,W) images in [-1, 1]; with a linear path a few pixels may lie beyond."""
+        image: Tensor = self.layers(latent)
+        if any(self.crop):
+            image = functional.pad(image, self.crop)
+        if self.linear is None:
+            return image
+        linear: Tensor = self.linear(latent)
+        return linear.reshape(-1, *self.image_chw) + image.float()
+
+
+class Features(nn.Module):
+    """f(x): the discriminator's first convolutions, or all of them, up to their last activations."""
+
+    def __init__(self, pyramid: Pyramid, levels: int | None, *, batch_norm: bool) -> None:
+        """Build it with PyTorch's initial weights.
+
+        Args:
+            pyramid: sizes and widths.
+            levels: halvings; None or more than there are: all.
+            batch_norm: after every convolution but the first; a critic with gradient penalty must have none.
+        """
+        super().__init__()
+        self.layers = nn.Sequential(*_descent(pyramid, batch_norm=batch_norm, last=levels))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Turn (N,C,H,W) images in [-1, 1] into (N,F,h,w) activations."""
+        features: Tensor = self.layers(image)
+        return features
+
+
+class Head(nn.Module):
+    """The rest of the discriminator: activations f(x) to one logit."""
+
+    def __init__(self, pyramid: Pyramid, levels: int | None, *, batch_norm: bool) -> None:
+        """Build it with PyTorch's initial weights; see `Features` for the arguments."""
+        super().__init__()
+        rest = [] if levels is None else _descent(pyramid, batch_norm=batch_norm, first=levels)
+        self.layers = nn.Sequential(*rest, nn.Flatten(), nn.Linear(pyramid.flat_top, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn (N,F,h,w) activations into (N,) logits, higher for real images."""
+        logits: Tensor = self.layers(features)
+        return logits[:, 0]
+
+
+class Encoder(nn.Module):
+    """E(x): the discriminator's shape with batch norm, ending in a linear layer to the latent (f-AnoGAN, fig. 2).
+
+    With a linear path: the same without batch norm, added to W x + b.
+    """
+
+    def __init__(self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False) -> None:
+        """Build it with PyTorch's initial weights; see `Generator` for the arguments."""
+        super().__init__()
+        descent = _descent(pyramid, batch_norm=not linear_path)
+        self.layers = nn.Sequential(*descent, nn.Flatten(), nn.Linear(pyramid.flat_top, latent_size))
+        pixels = pyramid.channels * math.prod(pyramid.size_hw)
+        self.linear = LinearPath(pixels, latent_size) if linear_path else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Turn (N,C,H,W) images in [-1, 1] into (N,D) latents, unbounded."""
+        latent: Tensor = self.layers(image)
+        if self.linear is None:
+            return latent
+        linear: Tensor = self.linear(image.flatten(1))
+        return linear + latent.float()
+
+
+def initialise_as_dcgan(network: nn.Module) -> None:
+    """Draw weights from N(0, 0.02) and batch-norm scales from N(1, 0.02) (Radford et al. 2016, section 4)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def _ascent(pyramid: Pyramid, latent_size: int, *, plain: bool) -> list[nn.Module]:
+    height, width = pyramid.base_hw
+    inner = list(reversed(pyramid.widths))
+    flat = inner[0] * height * width
+    layers: list[nn.Module] = [nn.Linear(latent_size, flat, bias=plain)]
+    layers += [] if plain else [nn.BatchNorm1d(flat)]
+    layers += [nn.ReLU(), nn.Unflatten(1, (inner[0], height, width))]
+    for before, after in pairwise(inner):
+        layers.append(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=plain))
+        layers += [nn.ReLU()] if plain else [nn.BatchNorm2d(after), nn.ReLU()]
+    layers.append(nn.ConvTranspose2d(inner[-1], pyramid.channels, 4, 2, 1))
+    return layers if plain else [*layers, nn.Tanh()]
+
+
+def _descent(pyramid: Pyramid, *, batch_norm: bool, first: int = 0, last: int | None = None) -> list[nn.Module]:
+    """Return the levels from `first` up to `last`, without it."""
+    channels = [pyramid.channels, *pyramid.widths]
+    layers: list[nn.Module] = []
+    for level, (before, after) in list(enumerate(pairwise(channels)))[first:last]:
+        normed = batch_norm and level > 0
+        layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=not normed))
+        layers += [nn.BatchNorm2d(after)] if normed else []
+        layers.append(nn.LeakyReLU(0.2))
+    return layers
+
+
+def _crop(pyramid: Pyramid) -> tuple[int, int, int, int]:
+    """Return what `functional.pad` takes off (left, right, top, bottom), as negative numbers."""
+    height, width = (base << pyramid.levels for base in pyramid.base_hw)
+    rows, columns = height - pyramid.size_hw[0], width - pyramid.size_hw[1]
+    return -(columns // 2), -(columns - columns // 2), -(rows // 2), -(rows - rows // 2)

@@ -1,0 +1,39 @@
+"""The systems by the name that recipes write; a new one is added here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganspect.config import Recipe, nearest, parse
+from ganspect.errors import ConfigError
+from ganspect.train.anogan import Anogan
+from ganspect.train.fanogan import Fanogan
+from ganspect.train.system import System
+
+SYSTEMS: Mapping[str, type[System]] = {system.name: system for system in (Anogan, Fanogan)}
+
+
+def find_system(name: object, origin: str) -> type[System]:
+    """Return the system of that name.
+
+    Raises:
+        ConfigError: there is none; says which comes nearest.
+    """
+    if not isinstance(name, str) or name not in SYSTEMS:
+        raise ConfigError(f"{origin}: there is no system {name!r}; {nearest(str(name), list(SYSTEMS))}")
+    return SYSTEMS[name]
+
+
+def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] | None = None) -> Recipe:
+    """Check settings against the recipe of the system that they name.
+
+    Args:
+        content: as read from YAML.
+        path: of the file, for messages.
+        system_type: a system that is not in `SYSTEMS`.
+
+    Raises:
+        ConfigError: unknown system, or the first key that is unknown or impossible.
+    """
+    system_type = system_type or find_system(content.get("system"), str(path))
+    return parse(content, system_type.recipe_type, origin=str(path))
