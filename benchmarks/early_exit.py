@@ -162,11 +162,10 @@ def search_starts(search: LatentSearch, tiles: Array) -> Array:
 
 
 def pixel_maps(bundle: Bundle) -> dict[str, Array]:
-    """Return the graph's pixel statistics, empty where the deployed score needs none."""
-    if not bundle.manifest.scores.needs_pixel_statistics:
-        return {}
+    """Return those pixel statistics that the search graph takes, often none."""
     statistics = bundle.pixel_statistics()
-    return {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
+    maps = {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
+    return {name: values for name, values in maps.items() if name in bundle.manifest.graphs["search"].inputs}
 
 
 def _verdicts(search: LatentSearch, parts: Parts, threshold: float, steps: int, batch: int) -> dict[str, Array]:

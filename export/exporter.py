@@ -1,6 +1,6 @@
 """A run folder becomes a bundle: trace, check, compare with PyTorch, record, calibrate; whole or not at all.
 
-    ganspect export run --out bundle
+ganspect export run --out bundle
 """
 
 import platform
@@ -83,7 +83,8 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
         onnx.save(model, folder / f"{name}.onnx")
     weights.write(folder)
     random = np.random.default_rng(recipe.seed)
-    starts = random.standard_normal((N_STARTS, recipe.network.latent_size)).astype(np.float32)
+    normal = random.standard_normal((N_STARTS, recipe.network.latent_size))
+    starts = (normal * system.latent_deviation.numpy()).astype(np.float32)
     write_atomically(folder / STARTS, save({"latent": starts}))
 
 
@@ -125,7 +126,9 @@ def sizes_of(recipe: Recipe) -> Sizes:
 
 def _formulas(system: System, recipe: Recipe) -> Formulas:
     if recipe.search.restarts > N_STARTS:
-        raise ConfigError(f"search.restarts is {recipe.search.restarts}, at most {N_STARTS} starts are stored; lower it")
+        raise ConfigError(
+            f"search.restarts is {recipe.search.restarts}, at most {N_STARTS} starts are stored; lower it"
+        )
     return compose(system, search_record(recipe), recipe.score.search, recipe.score.encoder)
 
 
@@ -134,7 +137,9 @@ def _check(name: str, model: onnx.ModelProto) -> None:
         onnx.checker.check_model(model, full_check=True)
         onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise VerificationError(f"the graph {name!r} is not valid ONNX ({error}); report this with the recipe") from error
+        raise VerificationError(
+            f"the graph {name!r} is not valid ONNX ({error}); report this with the recipe"
+        ) from error
 
 
 def _image_record(recipe: Recipe) -> ImageRecord:

@@ -1,9 +1,10 @@
 """Batch norm folded into the layer before it, once, so that every graph shares the folded weights.
 
-    networks = fold(system.generator)
+networks = fold(system.generator)
 """
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ def _resolve_parametrizations(module: nn.Module) -> None:
 
 def _fold_sequence(sequence: nn.Sequential) -> None:
     names = list(sequence._modules)
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in pairwise(names):
         layer, norm = sequence._modules[first], sequence._modules[second]
         if isinstance(layer, _Weighted) and isinstance(norm, _BatchNorm):
             _fold_pair(layer, norm)

@@ -39,6 +39,7 @@ class Formulas:
         adam: its update.
         score: the deployed one, tracked by the search.
         encoder_score: of an image in [-1, 1] and its match at E(x), in encoder mode; None without an encoder.
+        burn_in: points that the search passes through before scores count.
         needs_pixel_statistics: whether a score does; every graph that scores then takes the two maps.
     """
 
@@ -49,6 +50,7 @@ class Formulas:
     adam: Adam
     score: Score
     encoder_score: Callable[[Tensor, Match], Tensor] | None
+    burn_in: int
     needs_pixel_statistics: bool
 
     def prepare(self, image: Tensor, best_score: Tensor, part: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
@@ -65,7 +67,7 @@ class Formulas:
             return search_loss(self.loss, match).sum(), self.score.of(match)
 
         gradient, score = torch.func.grad(loss_and_score, has_aux=True)(state.latent)
-        return iterate(state, score, gradient, self.adam, threshold)
+        return iterate(state, score, gradient, self.adam, threshold, self.burn_in)
 
     def body(self, x: Tensor, features: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Return the next state without `part`, and whether any row is not done: the loop's body."""
@@ -112,6 +114,7 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
         adam,
         SCORES[score],
         _encoder_score(folded, encoder_score) if folded.encoder is not None else None,
+        search.burn_in,
         needs_pixel_statistics(score, encoder_score),
     )
 

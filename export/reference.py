@@ -43,7 +43,7 @@ class ReferenceSearch:
             fields = (matched.image, matched.reconstruction, matched.features, matched.reconstruction_features)
             score = SCORES[self.score].of(Match(*(field.detach() for field in fields), *pixels))
             adam = Adam(settings.learning_rate, settings.beta1, settings.beta2, settings.epsilon, settings.clip)
-            return iterate(state, score, gradient, adam, threshold), gradient
+            return iterate(state, score, gradient, adam, threshold, settings.burn_in), gradient
 
     def run(self, image: Tensor, state: State, steps: int, pixels: tuple[Tensor, ...] = ()) -> State:
         """Take `steps` iterations without early exit."""

@@ -44,7 +44,9 @@ def trace(
     """
     graph = _with_gradient(function, example)
     batch = torch.export.Dim("batch", min=1)
-    shapes = tuple({0: batch} if _has_batch(name, tensor) else None for name, tensor in zip(inputs, example, strict=True))
+    shapes = tuple(
+        {0: batch} if _has_batch(name, tensor) else None for name, tensor in zip(inputs, example, strict=True)
+    )
     with _quietly():
         exported = torch.export.export(graph, tuple(example), dynamic_shapes=shapes)
         program = torch.onnx.export(
@@ -74,7 +76,12 @@ def _with_gradient(function: Callable[..., Any], example: Sequence[Tensor]) -> t
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table[torch.ops.aten.convolution_backward.default] = _convolution_backward
     # make_fx counts the arguments of a bound method wrongly; a function of *tensors it takes as it is.
-    tracer = make_fx(lambda *tensors: function(*tensors), decomposition_table=table, tracing_mode="symbolic", _allow_non_fake_inputs=True)
+    tracer = make_fx(
+        lambda *tensors: function(*tensors),
+        decomposition_table=table,
+        tracing_mode="symbolic",
+        _allow_non_fake_inputs=True,
+    )
     traced: torch.fx.GraphModule = tracer(*example)
     return traced
 
@@ -112,8 +119,6 @@ def _unless_copies_a_weight(node: onnx_ir.Node) -> bool | None:
 
 def _has_batch(name: str, tensor: Tensor) -> bool:
     return tensor.ndim > 0 and not name.startswith("pixel_")
-
-
 
 
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:

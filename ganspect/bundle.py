@@ -58,6 +58,7 @@ class SearchRecord(Record):
     """The search as frozen into the graphs; `steps` is the default K and may be changed at run time."""
 
     steps: int
+    burn_in: int
     restarts: int
     learning_rate: float
     beta1: float

@@ -93,6 +93,8 @@ class SearchSettings(Section):
 
     Attributes:
         steps: K, points scored at most.
+        burn_in: points passed through first, whose scores do not count. An encoder's latent still follows a defect a
+            little, and the search lets go of it; but then no frame is cleared by the encoder's start alone.
         restarts: starts searched for each tile; the encoder's comes first, the others are random.
         learning_rate: of Adam, in units of the latent.
         beta1: of Adam.
@@ -104,6 +106,7 @@ class SearchSettings(Section):
     """
 
     steps: Annotated[int, Field(ge=1, le=10_000)] = 20
+    burn_in: Annotated[int, Field(ge=0)] = 0
     restarts: Annotated[int, Field(ge=1, le=64)] = 1
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -112,6 +115,12 @@ class SearchSettings(Section):
     clip: Annotated[float, Field(gt=0)] | None = None
     feature_weight: Share = 0.1
     reduction: Literal["mean", "sum"] = "mean"
+
+    @model_validator(mode="after")
+    def _counts(self) -> "SearchSettings":
+        if self.burn_in >= self.steps:
+            raise ValueError(f"burn_in is {self.burn_in}, but must be under steps ({self.steps}), or no score counts")
+        return self
 
 
 class ScoreSettings(Section):

@@ -18,8 +18,8 @@ from ganspect.train.fit import train_recipe
 
 RECIPE = Path(__file__).parent / "configs/fanogan_elpv_demo.yaml"
 DATA = "elpv:mono"
-CURVE_ITERATIONS = (1, 2, 5, 10, 20, 50, 100)
-CURVE_IMAGES = 60
+CURVE_ITERATIONS = (1, 2, 5, 10, 20, 50)
+CURVE_IMAGES = 40
 SCREENED_OF_EACH = 8
 
 

@@ -186,6 +186,7 @@ SCORES: Mapping[str, Score] = {
 }
 """Every score by the name that recipes, manifests and metrics.json use."""
 
+
 def cleared(best_score: Array, part: Array, threshold: Array) -> Array:
     """Return (N,) bool: some row of the same part has a score at or under the threshold; NaN never clears."""
     numeric = _namespace(best_score)
@@ -194,7 +195,7 @@ def cleared(best_score: Array, part: Array, threshold: Array) -> Array:
     return numeric.sum(numeric.where(same_part & row_clears, 1, 0), 1) > 0
 
 
-def iterate(state: State, score: Array, gradient: Array, adam: Adam, threshold: Array) -> State:
+def iterate(state: State, score: Array, gradient: Array, adam: Adam, threshold: Array, burn_in: int = 0) -> State:
     """Take one iteration: the current latent's score into the best, then one Adam step unless the row is done.
 
     Args:
@@ -203,6 +204,7 @@ def iterate(state: State, score: Array, gradient: Array, adam: Adam, threshold: 
         gradient: (N,D) of the search loss at `state.latent`.
         adam: the update's settings.
         threshold: scalar; a row whose part is at or under it stays as it is.
+        burn_in: so many points are passed through first, and do not count for the best.
 
     Returns:
         The state after it. Rows done before are unchanged in every field; rows that become done keep
@@ -210,7 +212,7 @@ def iterate(state: State, score: Array, gradient: Array, adam: Adam, threshold: 
     """
     numeric = _namespace(score)
     was_done = cleared(state.best_score, state.part, threshold)
-    better = (score < state.best_score) & ~was_done
+    better = (score < state.best_score) & ~was_done & (state.step >= burn_in)
     best_score = numeric.where(better, score, state.best_score)
     best_latent = numeric.where(better[:, None], state.latent, state.best_latent)
     step = numeric.where(was_done, state.step, state.step + 1)

@@ -68,6 +68,7 @@ class Inspector:
         self.calibration = bundle.require_calibration()
         self.threshold = _threshold(bundle, self.calibration, mode).value
         self.steps = steps or self.calibration.steps
+        _require_counted(self.steps, bundle.manifest.search.burn_in)
         self.grid = tile_grid(bundle)
         self._backend = backend
         self._budget_ms = budget_ms
@@ -209,6 +210,13 @@ def _check_options(mode: str, steps: int | None, budget_ms: float | None) -> Non
     if mode == "encoder" and (steps is not None or budget_ms is not None):
         raise ConfigError(
             "steps and budget limit the search, which encoder mode has not; leave them out, or use search"
+        )
+
+
+def _require_counted(steps: int, burn_in: int) -> None:
+    if steps <= burn_in:
+        raise ConfigError(
+            f"{steps} steps were asked for, but this bundle's scores count after {burn_in}; give {burn_in + 1} or more"
         )
 
 

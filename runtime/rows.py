@@ -44,6 +44,22 @@ class Rows:
         self.reconstruction = np.zeros_like(images)
         self.residual = np.zeros(images.shape[:3], np.float32)
 
+    def begin_at(self, score: Array | None, reconstruction: Array, residual: Array) -> None:
+        """Take what the score graph says of each tile's first row.
+
+        The score goes into the search's own state, so that the best of a tile is never above its start's, by
+        however little the two graphs round differently.
+
+        Args:
+            score: (T,) float32; None where the start's score does not count.
+            reconstruction: (T,h,w,C) uint8.
+            residual: (T,h,w) float32.
+        """
+        self.reconstruction, self.residual = reconstruction.copy(), residual.copy()
+        if score is not None:
+            self.score = score.copy()
+            self.state.best_score[:: self.restarts] = score
+
     def pending(self, threshold: np.float32, steps: int) -> Array:
         """Return the indices of tiles that are not at or under the threshold and have iterations left."""
         return np.flatnonzero(~(self.score <= threshold) & (self.searched < steps))

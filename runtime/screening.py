@@ -79,7 +79,7 @@ def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) 
         try:
             run.screen()
         except (KeyboardInterrupt, SourceError):
-            if run.tally.steps:
+            if run.tally.frames:
                 run.finish(settings, interrupted=True)
             raise
         return run.finish(settings, interrupted=False)
@@ -110,7 +110,7 @@ class _Run:
                 self._end_video()
                 raise
             self._end_video()
-        if not self.tally.steps:
+        if not self.tally.frames:
             raise _nothing_usable(self._source)
 
     def finish(self, settings: dict[str, Any], *, interrupted: bool) -> Summary:

@@ -65,6 +65,7 @@ class SearchedTiles:
         outcome: of each tile: `cleared` the threshold, `complete` without clearing, or stopped by the `budget`.
         start: the score graph's answer, which the search began with; None from random starts.
         scores_at: `score` after so many iterations, where asked for.
+        points: (T,D) float32, the latent that a tile's first restart would score next.
     """
 
     score: Array
@@ -74,6 +75,7 @@ class SearchedTiles:
     steps: Array
     outcome: tuple[Outcome, ...]
     start: StartScores | None
+    points: Array
     scores_at: dict[int, Array] = field(default_factory=dict)
 
 
@@ -134,7 +136,7 @@ class LatentSearch:
             checkpoints: iteration counts up to K after which the scores are kept in `scores_at`.
         """
         begin = self.score(images) if start == "encoder" else None
-        rows = Rows(images, self._starts(len(images), begin))
+        rows = self._rows(images, begin)
         scores_at = {}
         for stop in sorted({*checkpoints, steps}):
             self._run(rows, _NO_EXIT, min(stop, steps), None)
@@ -164,13 +166,7 @@ class LatentSearch:
             deadline: end of the frame's time; None: no limit.
         """
         limit = np.float32(threshold)
-        rows = Rows(images, self._starts(len(images), start))
-        if start is not None:
-            rows.score, rows.reconstruction, rows.residual = (
-                _never_nan(start.start_score),
-                start.reconstruction.copy(),
-                start.residual.copy(),
-            )
+        rows = self._rows(images, start)
         self._run(rows, limit, steps, deadline)
         return _result(rows, start, threshold=limit, steps=steps, scores_at={})
 
@@ -188,6 +184,13 @@ class LatentSearch:
         if start is None:
             return np.ascontiguousarray(random[:, :restarts])
         return np.concatenate([start.latent[:, None], random[:, : restarts - 1]], axis=1)
+
+    def _rows(self, images: Array, start: StartScores | None) -> Rows:
+        rows = Rows(images, self._starts(len(images), start))
+        if start is not None:
+            counts = self.bundle.manifest.search.burn_in == 0
+            rows.begin_at(_never_nan(start.start_score) if counts else None, start.reconstruction, start.residual)
+        return rows
 
     def _read_starts(self) -> Array:
         starts = self.bundle.starts()
@@ -264,5 +267,6 @@ def _result(
         steps=np.maximum(rows.searched, int(start is not None)),
         outcome=tuple(outcome(score, searched) for score, searched in zip(rows.score, rows.searched, strict=True)),
         start=start,
+        points=rows.state.latent[:: rows.restarts].copy(),
         scores_at=scores_at,
     )

@@ -1,6 +1,6 @@
 """What a screening amounted to: counts, latencies, iterations; printed as a table and written as summary.json."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from ganspect.runtime.results import SUMMARY
 _PARTS = ("capture", "preprocess", "score", "search", "total")
 _PERCENTILES = (50, 95, 99)
 
+LATENCIES_KEPT = 100_000
+"""Frames whose latencies the percentiles are of, the last ones: a camera may run for weeks."""
+
 
 @dataclass
 class Tally:
@@ -24,30 +27,37 @@ class Tally:
     Attributes:
         verdicts: frames by verdict.
         outcomes: frames by outcome.
-        steps: iterations of every frame.
-        latency_ms: times of every frame by part.
+        steps: iterations of all frames together.
+        latency_ms: times by part, of the last `LATENCIES_KEPT` frames.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
-    steps: list[int] = field(default_factory=list)
-    latency_ms: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in _PARTS})
+    steps: int = 0
+    latency_ms: dict[str, deque[float]] = field(
+        default_factory=lambda: {part: deque(maxlen=LATENCIES_KEPT) for part in _PARTS}
+    )
+
+    @property
+    def frames(self) -> int:
+        """Return how many frames were counted."""
+        return self.verdicts.total()
 
     def add(self, record: dict[str, Any]) -> None:
         """Count one frame."""
         self.verdicts[record["verdict"]] += 1
         self.outcomes[record["outcome"]] += 1
-        self.steps.append(record["steps"])
+        self.steps += record["steps"]
         for part, values in self.latency_ms.items():
             values.append(record["latency_ms"][part])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as summary.json holds them; latencies are null without a frame."""
         return {
-            "frames": len(self.steps),
+            "frames": self.frames,
             **{verdict: self.verdicts[verdict] for verdict in ("normal", "anomalous", "undecided")},
             "outcomes": {outcome: self.outcomes[outcome] for outcome in ("cleared", "complete", "budget")},
-            "steps_mean": round(float(np.mean(self.steps)), 3) if self.steps else None,
+            "steps_mean": round(self.steps / self.frames, 3) if self.frames else None,
             "latency_ms": {part: _percentiles(values) for part, values in self.latency_ms.items()},
         }
 
@@ -113,7 +123,7 @@ def _table(content: dict[str, Any]) -> Table:
     return table
 
 
-def _percentiles(values: list[float]) -> dict[str, float] | None:
+def _percentiles(values: deque[float]) -> dict[str, float] | None:
     if not values:
         return None
     return {f"p{percentile}": round(float(np.percentile(values, percentile)), 3) for percentile in _PERCENTILES}

@@ -131,3 +131,10 @@ def test_a_recipe_cannot_be_changed_after_reading(recipe_file):
 def test_nearest_says_what_was_probably_meant():
     assert nearest("fanogen", ["anogan", "fanogan"]) == "did you mean 'fanogan'?"
     assert nearest("x", ["anogan", "fanogan"]) == "expected one of anogan, fanogan"
+
+
+def test_burn_in_must_leave_a_step_that_counts(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("system: fanogan\nsearch: {steps: 5, burn_in: 5}\n")
+    with pytest.raises(ConfigError, match="burn_in is 5, but must be under steps"):
+        read_recipe(path, [], Recipe)

@@ -232,3 +232,13 @@ def test_nan_never_clears_and_never_becomes_the_best():
     state = iterate(_start(), np.full(3, np.nan, np.float32), np.ones((3, 8), np.float32), PLAIN, np.float32(1e9))
     assert np.isinf(state.best_score).all()
     assert not cleared(np.full(3, np.nan, np.float32), state.part, np.float32(np.inf)).any()
+
+
+@pytest.mark.parametrize(("step", "counts"), [(4, False), (5, True)])
+def test_scores_within_the_burn_in_do_not_count(step: int, counts: bool) -> None:
+    latent = np.zeros((1, 2), np.float32)
+    inf = np.array([np.inf], np.float32)
+    state = State(latent, latent, latent, np.array([step]), inf, latent, np.array([0]))
+    after = iterate(state, np.array([0.5], np.float32), latent, Adam(), np.float32(1.0), 5)
+    assert after.best_score[0] == (0.5 if counts else np.inf)
+    assert after.step[0] == step + 1

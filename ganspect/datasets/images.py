@@ -6,6 +6,7 @@ OpenCV alone decodes whatever size a header claims, prints its complaints, and m
 file lacks with grey.
 """
 
+import contextlib
 import struct
 import zlib
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ganspect.errors import ImageError
-from ganspect.opencv import cv2
+from ganspect.opencv import cv2, silenced
 from ganspect.preprocess import Frame
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -78,15 +79,9 @@ def _check(path: Path, content: bytes) -> None:
 
 
 def _decode(content: bytes) -> Frame | None:
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
+    with silenced(), contextlib.suppress(cv2.error):
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    finally:
-        logging.setLogLevel(level)
+    return None
 
 
 def _require_plain(path: Path, frame: Frame | None) -> Frame:

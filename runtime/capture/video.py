@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganspect.errors import SourceError
-from ganspect.opencv import cv2
+from ganspect.opencv import cv2, silenced
 from ganspect.preprocess import Frame
 from ganspect.runtime.capture.source import Shot, Source
 
@@ -112,13 +112,8 @@ class CameraSource(Source):
 def _open(target: str | int) -> Any:
     """Open silently: the decoder's own complaints say nothing that a user could act on."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
+    with silenced():
         return cv2.VideoCapture(target)
-    finally:
-        logging.setLogLevel(level)
 
 
 def _decode(capture: Any) -> tuple[Frame, float] | None:

@@ -13,7 +13,7 @@ from ganspect.runtime.evaluation.bootstrap import Interval, Labels, Resampling
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.metrics import auroc_interval
 from ganspect.runtime.evaluation.passes import frames_in_batches, largest_of_frames
-from ganspect.runtime.evaluation.readout import Array
+from ganspect.runtime.evaluation.readout import Array, Readout
 from ganspect.runtime.search import LatentSearch
 
 Start: TypeAlias = Literal["encoder", "random"]
@@ -28,8 +28,8 @@ class CurvePlan:
         images: at most; half of each class as far as there are, for the AUROC does not depend on the shares.
     """
 
-    iterations: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-    images: int = 60
+    iterations: tuple[int, ...]
+    images: int
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,17 @@ class Curve:
 
 
 def draw_curve(
-    images: LabelledImages, search: LatentSearch, plan: CurvePlan, resampling: Resampling, progress: Progress
+    images: LabelledImages,
+    search: LatentSearch,
+    readout: Readout,
+    plan: CurvePlan,
+    resampling: Resampling,
+    progress: Progress,
 ) -> Curve | None:
-    """Search a part of the images, exit off, and note the scores on the way; None where a class is missing."""
+    """Search a part of the images, exit off, and note the scores on the way; None where a class is missing.
+
+    Within the search's burn-in no score counts yet; there the score of the point that was reached stands.
+    """
     chosen = balanced_part(images.labels, plan.images)
     labels = images.labels[chosen]
     if len(np.unique(labels)) < 2:
@@ -65,13 +73,25 @@ def draw_curve(
     for start in starts:
         scores: list[Array] = []
         for tiles, lengths in frames_in_batches(images, chosen):
-            found = search.full(tiles, steps=max(plan.iterations), start=start, checkpoints=plan.iterations)
-            scores.append(np.stack([largest_of_frames(found.scores_at[stop], lengths) for stop in plan.iterations]))
+            at = _scores_at(tiles, search, readout, plan.iterations, start)
+            scores.append(np.stack([largest_of_frames(at[stop], lengths) for stop in plan.iterations]))
             progress.advance(task, len(lengths))
         lines[start] = _line(np.concatenate(scores, axis=1), labels, resampling)
     return Curve(
         plan.iterations, lines.get("encoder"), lines["random"], int((labels == 0).sum()), int((labels == 1).sum())
     )
+
+
+def _scores_at(
+    tiles: Array, search: LatentSearch, readout: Readout, stops: tuple[int, ...], start: Start
+) -> dict[int, Array]:
+    manifest = search.bundle.manifest
+    scores = search.full(tiles, steps=max(stops), start=start, checkpoints=stops).scores_at
+    for stop in stops:
+        if stop <= manifest.search.burn_in:
+            reached = search.full(tiles, steps=stop - 1, start=start).points
+            scores[stop] = readout.scores(tiles, reached)[manifest.scores.search]
+    return scores
 
 
 def balanced_part(labels: Labels, count: int, seed: int = 0) -> Array:

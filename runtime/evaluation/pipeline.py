@@ -86,7 +86,7 @@ def _measure(
         pca=_pca(images),
         intensity=mean_intensity(images.pixels),
         pixel=_pixel_metrics(images, full, readout, resampling, progress),
-        curve=None if plan is None else draw_curve(images, search, plan, resampling, progress),
+        curve=None if plan is None else draw_curve(images, search, readout, plan, resampling, progress),
         resampling=resampling,
     )
 

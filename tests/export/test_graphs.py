@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 import torch
 
-from ganspect.export.weights import WEIGHTS
 from ganspect.export.graphs import graph_builders
+from ganspect.export.weights import WEIGHTS
 from tests.export.toy import SIZES, Toy, toy_formulas
 
 

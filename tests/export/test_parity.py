@@ -22,7 +22,8 @@ def check(folder: Path, toy: Toy, score: str = "residual_worst") -> dict[str, fl
 def test_every_graph_agrees_and_says_by_how_much(toy: Toy, toy_folder: Path) -> None:
     figures = check(toy_folder, toy)
     assert {name.partition(":")[0] for name in figures} >= {
-        "generator", "features", "encoder", "encoder_score", "start_score", "step graph, iteration 19", "search graph, iteration 19", "search"
+        "generator", "features", "encoder", "encoder_score", "start_score",
+        "step graph, iteration 19", "search graph, iteration 19", "search",
     }  # fmt: skip
     assert all(value <= TOLERANCES[name.partition(": ")[2]] for name, value in figures.items())
 

@@ -21,6 +21,7 @@ LATENT = 8
 SIZES = Sizes((12, 16), 3, LATENT)
 SEARCH = SearchRecord(
     steps=20,
+    burn_in=0,
     restarts=1,
     learning_rate=0.05,
     beta1=0.9,

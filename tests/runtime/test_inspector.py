@@ -52,6 +52,12 @@ def test_steps_may_be_changed(copy, tiny_bundle, normal_frames):
     assert verdict.score < verdict.start_score
 
 
+def test_steps_within_the_burn_in_are_refused(copy, tiny_bundle):
+    folder = change_manifest(copy(tiny_bundle), search={"burn_in": 3})
+    with pytest.raises(ConfigError, match=r"3 steps were asked for, but .* count after 3; give 4 or more"):
+        load(folder, steps=3)
+
+
 def test_no_time_leaves_a_frame_undecided(copy, tiny_bundle, normal_frames):
     with load(set_threshold(copy(tiny_bundle), 0.0), budget_ms=0) as inspector:
         verdict = inspector.inspect(normal_frames[0])

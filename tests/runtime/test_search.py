@@ -118,6 +118,19 @@ def test_what_the_start_clears_never_enters_the_search(opened, tiny_bundle, tile
     assert set(found.steps[by_start]) == {1}
 
 
+def test_with_a_burn_in_the_start_clears_nothing(opened, copy, tiny_bundle, tiles):
+    search, backend = opened(change_manifest(copy(tiny_bundle), search={"burn_in": 1}))
+    start, scores = at_start(search, tiles)
+    over = Deadline(time.perf_counter_ns() - 10_000_000, budget_ms=5)
+    unsearched = search.screen(tiles, start, threshold=float(scores.max()), steps=STEPS, deadline=over)
+    assert set(unsearched.outcome) == {"budget"}
+    assert np.isposinf(unsearched.score).all()
+    np.testing.assert_array_equal(unsearched.residual, start.residual)
+    backend.calls.clear()
+    search.screen(tiles, start, threshold=float(scores.max()), steps=STEPS)
+    assert backend.rows_of("search")[0] == len(tiles)
+
+
 def test_the_start_scores_stay_as_they_were(opened, tiny_bundle, tiles):
     search, _ = opened(tiny_bundle)
     start = search.score(tiles)

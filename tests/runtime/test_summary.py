@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from ganspect.datasets import Skipped
+from ganspect.runtime import summary as summary_module
 from ganspect.runtime.summary import Summary, Tally
 
 SETTINGS = {"bundle": "bundle", "source": "line.avi", "mode": "search"}
@@ -35,6 +36,16 @@ def test_frames_are_counted(tally):
 def test_latencies_have_percentiles(tally):
     total = tally.to_dict()["latency_ms"]["total"]
     assert total == {"p50": 49.5, "p95": 94.05, "p99": 98.01}
+
+
+def test_a_long_run_keeps_the_latest_latencies_and_every_count(monkeypatch):
+    monkeypatch.setattr(summary_module, "LATENCIES_KEPT", 10)
+    tally = Tally()
+    for index in range(1000):
+        tally.add(record("normal", "cleared", 1, float(index)))
+    content = tally.to_dict()
+    assert (content["frames"], content["steps_mean"]) == (1000, 1.0)
+    assert content["latency_ms"]["total"]["p50"] == 994.5
 
 
 def test_nothing_counted_is_valid_json():
