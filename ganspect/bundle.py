@@ -2,8 +2,7 @@
 
     bundle/
       manifest.json          what export wrote, with the SHA-256 of every file below; never changes afterwards
-      *.onnx, weights.bin    the graphs, and each weight once
-      starts.safetensors     random start latents for the search
+      *.onnx, weights.bin, starts.safetensors    the graphs, each weight once, random starts for the search
       calibration.json       thresholds, newest last; append-only, belongs to the device
       calibration/           per-pixel statistics of each calibration, safetensors
 

@@ -105,7 +105,8 @@ class _Run:
                 for shot in itertools.islice(self._source, self._options.max_frames):
                     self._take(shot, stack)
                     speed = bar.tasks[task].speed
-                    bar.update(task, advance=1, detail=f"{speed:.1f} frames/s" if speed else "")
+                    done = self.tally.frames + len(self._source.skipped)
+                    bar.update(task, completed=done, detail=f"{speed:.1f} frames/s" if speed else "")
             except (KeyboardInterrupt, SourceError):
                 self._end_video()
                 raise

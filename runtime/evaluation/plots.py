@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter, ScalarFormatter
 
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Labels
 from ganspect.runtime.evaluation.curve import Curve
@@ -107,7 +107,7 @@ def histogram_plot(scores: Floats, labels: Labels, threshold: float) -> str:
         axes.axvline(
             threshold, color="#1b2430", linewidth=1.6, linestyle=(0, (4, 2)), label=f"threshold {threshold:.4g}"
         )
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
         axes.legend(loc="upper right")
         return _svg(figure)
 

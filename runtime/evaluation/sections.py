@@ -155,7 +155,7 @@ def _scores(evaluated: Evaluated, metrics: Metrics) -> Section | None:
         )
         rows.append((name, at_search, with_interval(score["at_start"]["auroc"]), score["formula"] or ""))
     header = ("score", "AUROC at the search's best latent", "AUROC at the encoder's latent", "formula")
-    lead = "Which score is deployed is a choice made before the test (in bold), not by this table."
+    lead = "The deployed one is in bold. To choose another, compare on images whose figures you do not publish."
     return Section("Every score side by side", lead, table=Table(header, tuple(rows), frozenset(strong)))
 
 
@@ -201,7 +201,7 @@ def _protocol(evaluated: Evaluated, metrics: Metrics) -> Section:
     return Section(
         "How these figures were made",
         "Scores are the bundle's own graphs' with the early exit off; verdicts, iterations and times are of a second "
-        "pass, frame by frame, as a station runs it. No setting was chosen by test labels.",
+        "pass, frame by frame, as a station runs it. Only the direction of mean intensity was chosen by test labels.",
         table=Table((), _protocol_rows(metrics, counts, bundle, environment)),
         remarks=_skipped(counts["skipped_images"]),
     )
