@@ -47,6 +47,7 @@ def folder(tmp_path) -> Path:
         "latent": {"size": 8},
         "search": {
             "steps": 20,
+            "burn_in": 0,
             "restarts": 1,
             "learning_rate": 0.05,
             "beta1": 0.9,
