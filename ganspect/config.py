@@ -172,8 +172,9 @@ def read_yaml(path: Path, overrides: list[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(
-            f"cannot read the recipe {path}: {error}; give a YAML file such as configs/fanogan.yaml"
+            f"cannot read the recipe {path}: {reason}; give a YAML file such as configs/fanogan.yaml"
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}; mend that line") from error

@@ -96,6 +96,7 @@ class _Run:
         self._options = options
         self._results: ResultsFile | None = None
         self._video: OverlayVideo | None = None
+        self._unscored = 0
 
     def screen(self) -> None:
         """Judge the frames; when the run is stopped the video ends with the last frame that was decided."""
@@ -111,16 +112,27 @@ class _Run:
                 self._end_video()
                 raise
             self._end_video()
+            # Images skipped after the last good one count as done too.
+            bar.update(task, completed=self.tally.frames + len(self._source.skipped))
         if not self.tally.frames:
             raise _nothing_usable(self._source)
 
     def finish(self, settings: dict[str, Any], *, interrupted: bool) -> Summary:
         """Write and print the summary."""
-        warnings = [*self._source.warnings, *_step_warnings(self._inspector)]
+        warnings = [*self._source.warnings, *_step_warnings(self._inspector), *self._budget_warnings()]
         summary = Summary(settings, self.tally, self._source.skipped, warnings, interrupted)
         summary.write(self._out)
         summary.show(Console())
         return summary
+
+    def _budget_warnings(self) -> list[str]:
+        burn_in = self._inspector.bundle.manifest.search.burn_in
+        if not self._unscored or self._options.budget_ms is None:
+            return []
+        return [
+            f"{self._unscored} frames have no score: this bundle's scores count after {burn_in} iterations, which "
+            f"takes longer here than {self._options.budget_ms:g} ms; raise --budget-ms, or use --mode encoder"
+        ]
 
     def _take(self, shot: Shot, stack: ExitStack) -> None:
         try:
@@ -135,6 +147,7 @@ class _Run:
         record = to_record(shot, verdict, self._options.mode)
         self._results.write(record)
         self.tally.add(record)
+        self._unscored += verdict.outcome == "budget" and record["score"] is None
         self._draw(shot, verdict)
 
     def _begin(self, stack: ExitStack) -> ResultsFile:

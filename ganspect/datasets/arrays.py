@@ -87,7 +87,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Array]:
             wanted = (key for key in file.files if key in (*keys, "mask_test"))
             return {key: np.asarray(file[key]) for key in wanted}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no readable .npz file of plain arrays ({error}); write it again") from error
+        raise DataError(f"{path} is no readable .npz file of plain arrays; write it with numpy.savez") from error
 
 
 def _images(path: Path, arrays: Mapping[str, Array], key: str) -> Array:

@@ -296,3 +296,13 @@ def test_a_video_of_frames_that_the_model_cannot_take_is_an_error(copy, tiny_bun
     with pytest.raises(ImageError, match=r"line\.avi: a frame of uint8 was given, the model expects 12 bit"):
         screen(bundle, video, out)
     assert names(out) == []
+
+
+def test_frames_that_the_budget_leaves_without_a_score_are_counted(copy, tiny_bundle, tmp_path, out):
+    folder = change_manifest(copy(tiny_bundle), search={"burn_in": 2})
+    image = tmp_path / "part.png"
+    cv2.imwrite(str(image), np.zeros((40, 48), np.uint8))
+    screen(folder, image, out, budget_ms=0)
+    warnings = json.loads((out / "summary.json").read_text())["warnings"]
+    assert "1 frames have no score: this bundle's scores count after 2 iterations" in warnings[0]
+    assert lines(out)[0]["verdict"] == "undecided"
