@@ -175,7 +175,8 @@ def _curve(evaluated: Evaluated, metrics: Metrics) -> Section | None:
         if line is not None
     )
     header = ("AUROC after", *(str(count) for count in curve.iterations))
-    return Section("What more iterations are worth", "", (drawing,), Table(header, rows))
+    lead = "Drawn on a smaller, balanced part of the images: compare its points with each other, not with those above."
+    return Section("What more iterations are worth", lead, (drawing,), Table(header, rows))
 
 
 def _pixels(evaluated: Evaluated, metrics: Metrics) -> Section | None:
