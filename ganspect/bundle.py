@@ -271,7 +271,7 @@ def _read(path: Path, model: type[RecordT]) -> RecordT:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} is damaged ({error}); copy the bundle again from where it was exported") from error
+        raise BundleError(f"{path} is damaged: it is no JSON with a schema_version; copy the bundle again") from error
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise BundleError(
             f"{path} has schema version {version!r}, at most {SCHEMA_VERSION} can be read; run: pip install -U ganspect"
@@ -296,5 +296,7 @@ def _require_hash(folder: Path, name: str, sha256: str) -> Path:
     if not path.is_file():
         raise BundleError(f"{folder} lacks {name}; copy the bundle again from where it was exported")
     if sha256_of(path) != sha256:
-        raise BundleError(f"{folder / name} was changed since export (its SHA-256 differs); copy the bundle again")
+        raise BundleError(
+            f"{folder / name} was changed (its SHA-256 is not the recorded one); copy the bundle again"
+        )
     return path

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 from ganspect import __version__
 from ganspect.errors import GanspectError, MissingDependencyError, VerificationError
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no public name for it
 
 app = typer.Typer(
     help="Train a GAN on normal images, export it with its latent search, inspect without PyTorch.",
@@ -155,12 +157,14 @@ def main() -> NoReturn:
     """Run a command; an error of ganspect's ends with one sentence and status 2 (failed verification: 1)."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app()
+        status = app(sys.argv[1:] or ["--help"], prog_name="ganspect", standalone_mode=False)
+    except _UsageError as error:
+        _fail(_usage_sentence(error), status=2)
     except VerificationError as error:
         _fail(str(error), status=1)
     except GanspectError as error:
         _fail(str(error), status=2)
-    sys.exit(0)
+    sys.exit(status)
 
 
 @contextlib.contextmanager
@@ -172,6 +176,12 @@ def _extra(name: str) -> Iterator[None]:
         if package in ("", "ganspect"):
             raise
         raise MissingDependencyError(f"{package} is not installed; run: pip install 'ganspect[{name}]'") from error
+
+
+def _usage_sentence(error: Any) -> str:
+    command = "ganspect" if error.ctx is None else error.ctx.command_path
+    message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
+    return f"{message[0].lower()}{message[1:]}; see: {command} --help"
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

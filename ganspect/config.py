@@ -234,6 +234,13 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from error
 
 
+_REASONS = {
+    "tuple_type": "a list was expected, such as [64, 64]",
+    "missing": "a value is missing",
+    "bool_type": "true or false was expected",
+}
+
+
 def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> str:
     first = error.errors()[0]
     location = [part for part in first["loc"] if not isinstance(part, int)]
@@ -241,7 +248,7 @@ def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> st
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, [str(part) for part in location[:-1]])
         return f"{origin}: unknown key {key!r}; {nearest(str(location[-1]), known)}"
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
     given = "" if first["type"] in ("missing", "value_error") else f" (given: {first['input']!r})"
     return f"{origin}: {key!r}: {reason[0].lower()}{reason[1:]}{given}; correct that key"
 

@@ -82,6 +82,9 @@ def require_writable(folder: Path, *, free_mb: int = 50) -> Path:
     Raises:
         OutputError: it cannot be created or written, or has less than `free_mb` MB left.
     """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise OutputError(f"cannot write into {folder}: {place} is no folder; choose another one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".ganspect-probe"):

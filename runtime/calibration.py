@@ -252,4 +252,4 @@ def _print(console: Console, folder: Path, record: CalibrationRecord, skipped: l
         highlight=False,
     )
     for entry in skipped:
-        console.print(f"skipped {entry.name}: {entry.reason}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"skipped: {entry}", markup=False, highlight=False, soft_wrap=True)

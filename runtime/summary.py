@@ -99,7 +99,7 @@ class Summary:
         content = self.to_dict()
         console.print(_table(content))
         for entry in self.skipped:
-            console.print(f"skipped {entry.name}: {entry.reason}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"skipped: {entry}", markup=False, highlight=False, soft_wrap=True)
         for sentence in self.warnings:
             console.print(f"warning: {sentence}", markup=False, highlight=False, soft_wrap=True)
         if self.interrupted:

@@ -143,7 +143,7 @@ def test_a_changed_byte_is_found(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)
-    assert f"{name} was changed since export (its SHA-256 differs)" in _refusal(folder)
+    assert f"{name} was changed (its SHA-256 is not the recorded one)" in _refusal(folder)
 
 
 def test_a_newer_schema_says_how_to_upgrade(folder):

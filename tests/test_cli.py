@@ -27,7 +27,7 @@ def ends_with(monkeypatch, capsys):
     """Return a function that runs `main` on a command that raises an error: exit status and standard error."""
 
     def run(error: Exception) -> tuple[int, str]:
-        def app() -> None:
+        def app(*_: object, **__: object) -> None:
             raise error
 
         before = signal.getsignal(signal.SIGTERM)
@@ -94,6 +94,33 @@ def test_an_impossible_mode_names_the_possible_ones(terminal):
     assert "encoder" in result.output
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["inspect"], "no such command 'inspect'; see: ganspect --help"),
+        (["screen"], "missing argument 'BUNDLE'; see: ganspect screen --help"),
+        (
+            ["screen", "b", "s", "--fast"],
+            "no such option: --fast (Possible options: --steps); see: ganspect screen --help",
+        ),
+        (["screen", "b", "s", "--mode", "x"], "'--mode': 'x' is not one of 'search', 'encoder'; see: ganspect screen"),
+        (["screen", "b", "s", "--budget-ms", "-1"], "invalid value for '--budget-ms'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence_and_status_2(monkeypatch, capsys, given, said):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["ganspect", *given])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    printed = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said in printed
+    assert printed.count("\n") == 1
+
+
 def test_an_error_is_one_sentence_and_status_2(ends_with):
     status, printed = ends_with(BundleError("bundle lacks score.onnx; copy the bundle again"))
     assert status == 2
@@ -107,7 +134,7 @@ def test_a_failed_verification_is_one_sentence_and_status_1(ends_with):
 
 
 def test_an_unforeseen_error_keeps_its_traceback(monkeypatch):
-    def app() -> None:
+    def app(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     before = signal.getsignal(signal.SIGTERM)

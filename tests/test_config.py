@@ -74,7 +74,7 @@ def test_an_unknown_key_like_no_other_lists_what_is_allowed(recipe_file):
 
 def test_a_missing_key_is_named(tmp_path):
     (tmp_path / "a.yaml").write_text("seed: 1\n")
-    assert "'system': field required" in _refusal(tmp_path / "a.yaml")
+    assert "'system': a value is missing" in _refusal(tmp_path / "a.yaml")
 
 
 def test_a_wrong_type_shows_what_was_given(recipe_file):
@@ -93,7 +93,8 @@ def test_an_impossible_size_names_the_limit(recipe_file, size, limit):
 
 
 def test_a_size_of_one_number_is_refused(recipe_file):
-    assert "'image.size_hw.1': field required" in _refusal(recipe_file, "image.size_hw=[64]")
+    assert "'image.size_hw.1': a value is missing" in _refusal(recipe_file, "image.size_hw=[64]")
+    assert "a list was expected, such as [64, 64] (given: 64)" in _refusal(recipe_file, "image.size_hw=64")
 
 
 def test_an_unknown_score_lists_the_known_ones(recipe_file):

@@ -145,7 +145,7 @@ def test_a_writable_folder_is_created_and_left_empty(tmp_path):
 
 def test_a_folder_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write into .*choose a writable folder"):
+    with pytest.raises(OutputError, match=r"cannot write into .*file is no folder; choose another one"):
         require_writable(tmp_path / "file" / "out")
 
 

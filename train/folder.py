@@ -94,6 +94,8 @@ class RunFolder:
             OutputError: it cannot be written, or holds something else.
             RunError: it holds a run of another recipe.
         """
+        if self.config.exists() and not (self.record.exists() or self.finished):
+            self.config.unlink()  # it was claimed by a run that failed before it began
         if self.config.exists():
             self._require_same(recipe)
         elif self.path.exists():

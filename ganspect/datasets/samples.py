@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,10 @@ class Skipped:
 
     name: str
     reason: str
+
+    def __str__(self) -> str:
+        """Return the reason, with the name in front unless it says it itself."""
+        return self.reason if Path(self.name).name in self.reason else f"{self.name}: {self.reason}"
 
 
 def read_samples(samples: Iterable[Sample]) -> tuple[list[tuple[Sample, Frame]], list[Skipped]]:

@@ -6,6 +6,7 @@ To add one, write such a function and put it into `SECTIONS`; nothing else chang
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ganspect.datasets import Skipped
 from ganspect.runtime.evaluation.evaluated import Evaluated
 from ganspect.runtime.evaluation.metrics import has_both_classes
 from ganspect.runtime.evaluation.page import Drawing, Section, Table
@@ -242,7 +243,7 @@ def _environment(environment: Metrics) -> str:
 
 
 def _skipped(skipped: Sequence[Metrics], most: int = 20) -> tuple[str, ...]:
-    lines = [f"skipped {image['name']}: {image['reason']}" for image in skipped[:most]]
+    lines = [f"skipped: {Skipped(**image)}" for image in skipped[:most]]
     more = len(skipped) - most
     return tuple([*lines, f"and {more} more, see metrics.json"] if more > 0 else lines)
 

@@ -207,8 +207,8 @@ def test_images_that_cannot_be_used_are_skipped_and_named(copy, tiny_bundle, fol
     bundle = copy(tiny_bundle)
     calibrate_folder(bundle, str(folder), None)
     printed = capsys.readouterr().out
-    assert "skipped broken.png" in printed
-    assert "skipped deep.png: a frame of uint16 was given" in printed
+    assert f"skipped: {folder}/broken.png is empty (0 bytes)" in printed
+    assert "skipped: deep.png: a frame of uint16 was given" in printed
     assert len(entries(bundle)[-1]["fingerprints"]) == 20
 
 

@@ -66,7 +66,7 @@ def test_it_is_written_and_shown(tally, tmp_path):
     for text in (
         "98 cleared, 1 complete, 1 budget",
         "49.5 / 94.0 / 98.0",
-        "skipped bad.png: is empty",
+        "skipped: bad.png: is empty",
         "warning: ends early",
     ):
         assert text in printed
