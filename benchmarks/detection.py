@@ -1,0 +1,208 @@
+"""How well do the systems detect? Trains, exports and evaluates a suite of runs; docs/results.md is made from it.
+
+    python benchmarks/detection.py elpv --out benchmarks/results
+    python benchmarks/detection.py --page            # write docs/results.md from the committed JSON
+
+Each run is made by the commands that a user would type, in processes of their own: `ganspect train`, `export`,
+`evaluate`. What is measured is the bundle. A run that is done is not made again, and one that was interrupted goes on
+where its training stopped, so start a suite again as often as you like. `--data` (or GANSPECT_DATA) names the folder
+of the data files that no package brings.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.progress import Progress, TaskID
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from results_page import PAGE, results_page
+from suites import ROOT, Run, read_suites
+
+from ganspect.errors import GanspectError, OutputError
+from ganspect.files import require_writable, write_atomically, write_json
+from ganspect.progress import progress_bar
+
+KEPT = ("image", "pixel", "at_threshold", "pca", "mean_intensity", "delta_pca", "systems", "deployed", "counts")
+"""Keys of metrics.json that a result holds."""
+
+
+class CommandError(GanspectError):
+    """A command of a run failed."""
+
+
+class Bench:
+    """Makes the runs of a suite, one after the other."""
+
+    def __init__(self, suite: str, out: Path, work: Path, data: Path | None, *, keep: bool) -> None:
+        """Take where things go.
+
+        Args:
+            suite: its name.
+            out: folder of results; each run is a file `out`/detection/SUITE/RUN.json.
+            work: folder for weights, bundles and reports.
+            data: folder of data files; None: files are named from the working folder.
+            keep: whether weights, bundles and reports stay when a run is done.
+        """
+        self.suite, self.results, self.work = suite, out / "detection" / suite, work / suite
+        self.data, self.keep = data, keep
+
+    def run(self, run: Run, progress: Progress, task: TaskID) -> dict[str, Any]:
+        """Make one run, or read it if it was made before; return its result."""
+        path = require_writable(self.results) / f"{run.name}.json"
+        if path.exists():
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return content
+        folder = self.work / run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, arguments in self._commands(run, folder).items():
+            progress.update(task, detail=f"{run.name}: {name}")
+            _call(folder, name, arguments)
+        result = _result(run, folder)
+        write_json(path, result)
+        if not self.keep:
+            shutil.rmtree(folder)
+        return result
+
+    def _commands(self, run: Run, folder: Path) -> dict[str, list[str]]:
+        source, file = run.source(self.data), run.file(self.data)
+        settings = [f"data.source={source}", f"data.split_seed={run.seed}", f"seed={run.seed}", *run.case.overrides]
+        settings += [] if file is None else [f"data.path={file}"]
+        recipe, trained, bundle, report = (
+            str(path) for path in (ROOT / run.case.recipe, folder / "run", folder / "bundle", folder / "report")
+        )
+        evaluate = ["evaluate", bundle, source, "--out", report, *([] if file is None else ["--data-path", str(file)])]
+        return {
+            "train": ["train", recipe, "--out", trained, *(part for text in settings for part in ("--set", text))],
+            "export": ["export", trained, "--out", bundle],
+            "evaluate": evaluate,
+        }
+
+
+def _call(folder: Path, name: str, arguments: list[str]) -> None:
+    """Run a command, unless it was finished before; its output goes into a file, its time into another."""
+    done, seconds = folder / f"{name}.done", folder / f"{name}.seconds"
+    if done.exists():
+        return
+    begin = time.perf_counter()
+    before = float(seconds.read_text(encoding="utf-8")) if seconds.exists() else 0.0
+    with (folder / f"{name}.txt").open("a", encoding="utf-8") as log:
+        try:
+            command = [sys.executable, "-c", "from ganspect.cli import main; main()", *arguments]
+            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+        finally:
+            write_atomically(seconds, str(before + time.perf_counter() - begin).encode())
+    if code:
+        last = (folder / f"{name}.txt").read_text(encoding="utf-8").strip().splitlines()[-1:]
+        raise CommandError(f"'ganspect {' '.join(arguments)}' ended with status {code}: {' '.join(last)}")
+    done.touch()
+
+
+def _result(run: Run, folder: Path) -> dict[str, Any]:
+    metrics = json.loads((folder / "report/metrics.json").read_text(encoding="utf-8"))
+    record = json.loads((folder / "run/run.json").read_text(encoding="utf-8"))
+    recipe = yaml.safe_load((folder / "run/config.yaml").read_text(encoding="utf-8"))
+    scores = {name: [score["auroc"], score["at_start"]["auroc"]] for name, score in metrics["scores"].items()}
+    training = record["training"]
+    return {
+        "benchmark": "detection",
+        "recipe": str(run.case.recipe),
+        "system": recipe["system"],
+        "overrides": list(run.case.overrides),
+        "data": run.data,
+        "seed": run.seed,
+        "training": {
+            "images": training["n_training"],
+            "steps": training["steps"],
+            "seconds": round(float((folder / "train.seconds").read_text(encoding="utf-8")), 1),
+            "device": record["device"],
+            "precision": record["precision"],
+        },
+        **{key: metrics[key] for key in KEPT},
+        "deployed_score": {mode: recipe["score"][mode] for mode in ("search", "encoder")},
+        "search": recipe["search"],
+        "scores": {
+            name: {"auroc": _value(search), "at_start": _value(start)} for name, (search, start) in scores.items()
+        },
+        "environment": metrics["environment"] | {"torch": record["versions"].get("torch")},
+    }
+
+
+def _value(figure: dict[str, float] | None) -> float | None:
+    return None if figure is None else figure["value"]
+
+
+def run_suite(name: str, bench: Bench) -> list[dict[str, Any]]:
+    """Make all runs of a suite and return their results."""
+    runs = list(read_suites()[name].runs())
+    with progress_bar() as progress:
+        task = progress.add_task(name, total=len(runs), detail="")
+        results = []
+        for run in runs:
+            results.append(bench.run(run, progress, task))
+            progress.update(task, advance=1, detail=_figures(results[-1]))
+    return results
+
+
+def _row(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: result[key] for key in ("recipe", "data", "seed")} | {"auroc": _aurocs(result)}
+
+
+def _figures(result: dict[str, Any]) -> str:
+    return "  ".join(f"{name} {auroc:.3f}" for name, auroc in _aurocs(result).items())
+
+
+def _aurocs(result: dict[str, Any]) -> dict[str, float]:
+    found = dict(result["systems"]) | ({} if result["pca"] is None else {"pca": result["pca"]})
+    return {name: entry["image"]["auroc"]["value"] for name, entry in found.items()}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run from the command line; status 2 on bad input, 130 when interrupted."""
+    suites = read_suites()
+    parser = argparse.ArgumentParser(description="Train, export and evaluate a suite of runs.")
+    parser.add_argument("suite", nargs="?", choices=sorted(suites), metavar="SUITE", help=", ".join(suites))
+    parser.add_argument("--page", action="store_true", help="write docs/results.md from the committed results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
+    parser.add_argument("--work", type=Path, default=ROOT / ".detection", metavar="DIR", help="for weights and bundles")
+    parser.add_argument("--data", type=Path, default=os.environ.get("GANSPECT_DATA"), metavar="DIR")
+    parser.add_argument("--keep", action="store_true", help="keep weights, bundles and reports")
+    given = parser.parse_args(arguments)
+    if given.suite is None and not given.page:
+        parser.error("name a suite, or --page")
+    try:
+        if given.suite is not None:
+            _run_and_print(given)
+        if given.page:
+            write_atomically(PAGE, results_page(suites, ROOT / "benchmarks/results/detection").encode())
+    except GanspectError as error:
+        print(f"detection: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; start the suite again and it goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run_and_print(given: argparse.Namespace) -> None:
+    if given.data is not None and not given.data.is_dir():
+        raise OutputError(f"the data folder {given.data} does not exist; give the one that holds the .npz files")
+    require_writable(given.out)
+    require_writable(given.work)
+    bench = Bench(given.suite, given.out, given.work.absolute(), given.data and given.data.absolute(), keep=given.keep)
+    results = run_suite(given.suite, bench)
+    print(results_page({given.suite: read_suites()[given.suite]}, given.out / "detection"))
+    print(json.dumps({"benchmark": "detection", "suite": given.suite, "results": [_row(result) for result in results]}))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+import json
+from pathlib import Path
+
+import pytest
+
+
+def test_no_published_suite_uses_a_seed_that_recipes_were_developed_on(tmp_path: Path):
+    from suites import read_suites
+
+    path = tmp_path / "suites.yaml"
+    path.write_text(
+        "one: {title: One, about: x, cases: [{recipe: configs/fanogan.yaml, data: ['elpv:mono'], seeds: [1, 2]}]}\n"
+    )
+    with pytest.raises(ValueError, match=r"would publish seeds that were developed on: \[1\]"):
+        read_suites(path)
+
+
+def test_every_recipe_of_a_suite_exists():
+    from suites import ROOT, read_suites
+
+    cases = [case for suite in read_suites().values() for case in suite.cases]
+    assert cases
+    assert all((ROOT / case.recipe).is_file() for case in cases)
+
+
+def test_runs_come_seed_by_seed_and_have_names_of_their_own():
+    from suites import Case, Suite
+
+    cases = [
+        Case(recipe=Path("configs/fanogan.yaml"), data=["mnist:1", "mnist:2"], seeds=[2, 3]),
+        Case(recipe=Path("configs/anogan.yaml"), data=["parts.npz"], seeds=[2]),
+    ]
+    runs = list(Suite(title="t", about="a", cases=cases).runs())
+    assert [run.seed for run in runs] == [2, 2, 2, 3, 3]
+    assert len({run.name for run in runs}) == 5
+    assert runs[2].name == "anogan__parts__seed2"
+    assert runs[2].source(Path("/data")) == "/data/parts.npz"
+
+
+def test_a_run_that_is_done_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import detection
+    from suites import Case, Run
+
+    from ganspect.progress import progress_bar
+
+    monkeypatch.setattr(detection, "_call", lambda *_: pytest.fail("a command was run"))
+    run = Run(Case(recipe=Path("configs/fanogan.yaml"), data=["mnist:1"], seeds=[2]), "mnist:1", 2)
+    folder = tmp_path / "detection/suite"
+    folder.mkdir(parents=True)
+    (folder / f"{run.name}.json").write_text(json.dumps({"seed": 2}))
+    bench = detection.Bench("suite", tmp_path, tmp_path / "work", None, keep=False)
+    with progress_bar() as progress:
+        assert bench.run(run, progress, progress.add_task("suite", total=1, detail="")) == {"seed": 2}
+
+
+def test_a_step_that_failed_is_said_and_taken_again_and_one_that_was_done_is_not(tmp_path: Path):
+    from detection import CommandError, _call
+
+    with pytest.raises(CommandError, match=r"'ganspect sing' ended with status 2: .*no such command 'sing'"):
+        _call(tmp_path, "train", ["sing"])
+    first = float((tmp_path / "train.seconds").read_text())
+    _call(tmp_path, "train", ["--version"])
+    second = float((tmp_path / "train.seconds").read_text())
+    assert second > first > 0
+    _call(tmp_path, "train", ["sing"])
+    assert float((tmp_path / "train.seconds").read_text()) == second
+
+
+def test_a_missing_data_folder_is_one_sentence(capsys: pytest.CaptureFixture[str]):
+    from detection import main
+
+    assert main(["elpv", "--data", "/nowhere"]) == 2
+    assert "the data folder /nowhere does not exist" in capsys.readouterr().err
