@@ -15,16 +15,7 @@ from rich.table import Table
 from safetensors.numpy import save
 
 from ganspect import __version__
-from ganspect.bundle import (
-    MANIFEST,
-    CalibrationRecord,
-    GraphRecord,
-    ImageRecord,
-    LatentRecord,
-    Manifest,
-    ScoreRecord,
-    SearchRecord,
-)
+from ganspect.bundle import MANIFEST
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
 from ganspect.export.formulas import Formulas, compose, needs_pixel_statistics
@@ -33,6 +24,15 @@ from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
 from ganspect.export.reference import ReferenceSearch
 from ganspect.export.weights import WEIGHTS, WeightFile
 from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically
+from ganspect.records import (
+    CalibrationRecord,
+    GraphRecord,
+    ImageRecord,
+    LatentRecord,
+    Manifest,
+    ScoreRecord,
+    SearchRecord,
+)
 from ganspect.runtime.calibration import calibrate
 from ganspect.scoring import SCORES
 from ganspect.train.run import Run, load_run

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ganspect.bundle import SearchRecord
 from ganspect.export.folding import fold
+from ganspect.records import SearchRecord
 from ganspect.scoring import (
     SCORES,
     Adam,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganspect.bundle import SearchRecord
 from ganspect.export.formulas import to_image
+from ganspect.records import SearchRecord
 from ganspect.scoring import SCORES, Adam, Match, SearchLoss, State, iterate, search_loss
 from ganspect.train.system import System
 

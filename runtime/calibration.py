@@ -15,19 +15,13 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from safetensors.numpy import save
 
-from ganspect.bundle import (
-    Bundle,
-    CalibrationRecord,
-    PixelStatistics,
-    Threshold,
-    append_calibration,
-    open_bundle,
-)
+from ganspect.bundle import Bundle, PixelStatistics, append_calibration, open_bundle
 from ganspect.datasets import Skipped, fingerprint, open_dataset, read_samples, split_calibration
 from ganspect.errors import CalibrationError, ImageError, OutputError
 from ganspect.files import require_writable, write_atomically
 from ganspect.preprocess import Frame, convert
 from ganspect.progress import progress_bar
+from ganspect.records import CalibrationRecord, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.conformal import LEAST_RATE, conformal_threshold, exact_rate, least_count, smallest_rate
 from ganspect.runtime.frames import ScoredFrame, score_frames

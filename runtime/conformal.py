@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from ganspect.bundle import Threshold
 from ganspect.errors import CalibrationError
+from ganspect.records import Threshold
 
 LEAST_RATE = Fraction(1, 100)
 """Rate that is aimed for when none is asked."""

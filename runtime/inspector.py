@@ -13,10 +13,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ganspect.bundle import Bundle, CalibrationRecord, Threshold, open_bundle
+from ganspect.bundle import Bundle, open_bundle
 from ganspect.config import nearest
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
+from ganspect.records import CalibrationRecord, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level

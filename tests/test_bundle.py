@@ -7,17 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ganspect.bundle import (
-    CALIBRATION,
-    MANIFEST,
-    SCHEMA_VERSION,
-    Bundle,
-    CalibrationRecord,
-    Threshold,
-    append_calibration,
-    open_bundle,
-)
+from ganspect.bundle import CALIBRATION, MANIFEST, Bundle, append_calibration, open_bundle
 from ganspect.errors import BundleError, CalibrationError
+from ganspect.records import SCHEMA_VERSION, CalibrationRecord, Threshold
 
 
 def _sha256(path: Path) -> str:

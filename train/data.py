@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ganspect.bundle import TrainingRecord
 from ganspect.config import Recipe
 from ganspect.datasets import Dataset, Sample, Skipped, fingerprint, split_held_out
 from ganspect.errors import ConfigError, DataError, ImageError
 from ganspect.preprocess import Frame, TileGrid, convert, resize
 from ganspect.progress import progress_bar
+from ganspect.records import TrainingRecord
 from ganspect.train.batches import Batches, Pixels
 
 

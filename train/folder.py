@@ -17,11 +17,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ganspect import __version__
-from ganspect.bundle import TrainingRecord
 from ganspect.config import Recipe, read_yaml, to_yaml
 from ganspect.datasets import Skipped
 from ganspect.errors import OutputError, RunError
 from ganspect.files import require_writable, write_atomically, write_json
+from ganspect.records import TrainingRecord
 from ganspect.train.compute import Compute, DeviceChoice, Precision
 
 

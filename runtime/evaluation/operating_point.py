@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganspect.bundle import Threshold
+from ganspect.records import Threshold
 from ganspect.runtime.evaluation.bootstrap import Labels
 from ganspect.runtime.evaluation.metrics import Scores
 

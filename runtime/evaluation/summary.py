@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ganspect import __version__
-from ganspect.bundle import Threshold
+from ganspect.records import Threshold
 from ganspect.runtime.evaluation.baselines import brighter_is_anomalous
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval
 from ganspect.runtime.evaluation.curve import Curve

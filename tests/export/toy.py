@@ -7,12 +7,12 @@ import onnx
 import torch
 from torch import nn
 
-from ganspect.bundle import SearchRecord
 from ganspect.config import Recipe
 from ganspect.export.formulas import Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.reference import ReferenceSearch
 from ganspect.export.weights import WeightFile
+from ganspect.records import SearchRecord
 from ganspect.train.compute import Compute
 from ganspect.train.settings import TrainingSettings
 from ganspect.train.system import Stage, System

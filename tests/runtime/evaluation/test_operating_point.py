@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ganspect.bundle import Threshold
+from ganspect.records import Threshold
 from ganspect.runtime.evaluation.operating_point import chance_of_false_alarms, operating_point, wilson_interval
 
 

@@ -1,0 +1,161 @@
+"""What manifest.json and calibration.json hold, key by key.
+
+manifest = Manifest.model_validate_json(path.read_bytes())
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """A part of the manifest or the calibration; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageRecord(Record):
+    """The model's input; see `ganspect.config.ImageSettings` for the fields shared with recipes."""
+
+    size_hw: tuple[int, int]
+    channels: Literal[1, 3]
+    colour_order: Literal["grey", "rgb"]
+    bits: Literal[8, 12, 16]
+    fit: Literal["resize", "tiles"]
+    overlap: float
+
+
+class LatentRecord(Record):
+    """The latent space: length, and the prior that the generator was trained on."""
+
+    size: int
+    prior: Literal["normal"] = "normal"
+    scale: float = 1.0
+
+
+class SearchRecord(Record):
+    """The search as frozen into the graphs; `steps` is the default K and may be changed at run time."""
+
+    steps: int
+    burn_in: int
+    restarts: int
+    learning_rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    clip: float | None
+    feature_weight: float
+    reduction: Literal["mean", "sum"]
+
+
+class ScoreRecord(Record):
+    """Scores: the one that the search tracks, the encoder's, and every formula by name."""
+
+    search: str
+    encoder: str | None
+    paper: str
+    formulas: dict[str, str]
+    needs_pixel_statistics: bool
+
+
+class GraphRecord(Record):
+    """One ONNX graph: its file and the names of its inputs and outputs, in order."""
+
+    file: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+class TrainingRecord(Record):
+    """What the networks were trained on, so that evaluation on the same images can be refused.
+
+    Attributes:
+        source: the data set as the recipe named it.
+        split_seed: of the train/test split and the held-out part.
+        n_training: images trained on.
+        n_skipped: unreadable images that were left out.
+        fingerprints: of the images trained on (see `ganspect.datasets.fingerprint`).
+        held_out: fingerprints of the normal images kept back for calibration.
+        steps: training steps by stage.
+    """
+
+    source: str
+    split_seed: int
+    n_training: int
+    n_skipped: int
+    fingerprints: list[str]
+    held_out: list[str]
+    steps: dict[str, int]
+
+
+class Manifest(Record):
+    """`manifest.json`: everything that a runtime must know, and the hash of every file."""
+
+    schema_version: int = SCHEMA_VERSION
+    ganspect_version: str
+    system: str
+    image: ImageRecord
+    latent: LatentRecord
+    search: SearchRecord
+    scores: ScoreRecord
+    graphs: dict[str, GraphRecord]
+    sha256: dict[str, str] = Field(description="of every file that export wrote, by its path in the bundle")
+    parity: dict[str, Any]
+    training: TrainingRecord
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+
+
+class Threshold(Record):
+    """A conformal threshold: the k-th smallest of n held-out normal scores.
+
+    Attributes:
+        value: T; a frame is normal if its score is at or under it.
+        n: frames that it was taken from.
+        k: its rank among them, from 1.
+        false_alarm_rate: a, the most that a fresh normal frame is flagged on average.
+        upper_limit_95: the rate that is not exceeded in 95% of such calibrations, Beta(n+1-k, k).
+    """
+
+    value: float
+    n: int
+    k: int
+    false_alarm_rate: float
+    upper_limit_95: float
+
+
+class CalibrationRecord(Record):
+    """One calibration: its thresholds and how they came about.
+
+    Attributes:
+        created: time of day, ISO 8601 with zone.
+        images: where the normal images came from.
+        rate_asked: the false-alarm rate asked for; None: the smallest supported one from 1% up.
+        steps: K of the search when scoring, exit off.
+        search: threshold of the search score.
+        encoder: threshold of the encoder score; None without an encoder.
+        n_statistics: frames that the pixel statistics were taken from (disjoint from the threshold's).
+        statistics_file: safetensors with `pixel_mean` and `pixel_deviation` (H,W), path in the bundle.
+        statistics_sha256: its hash.
+        fingerprints: of all frames used.
+    """
+
+    created: str
+    images: str
+    rate_asked: float | None
+    steps: int
+    search: Threshold
+    encoder: Threshold | None
+    n_statistics: int
+    statistics_file: str
+    statistics_sha256: str
+    fingerprints: list[str]
+
+
+class Calibrations(Record):
+    """`calibration.json`; the newest entry, the last, is in force."""
+
+    schema_version: int = SCHEMA_VERSION
+    entries: list[CalibrationRecord]
