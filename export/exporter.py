@@ -18,7 +18,7 @@ from ganspect import __version__
 from ganspect.bundle import MANIFEST
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
-from ganspect.export.formulas import Formulas, compose, needs_pixel_statistics
+from ganspect.export.formulas import Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
 from ganspect.export.reference import ReferenceSearch
@@ -84,7 +84,7 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
     weights.write(folder)
     random = np.random.default_rng(recipe.seed)
     normal = random.standard_normal((N_STARTS, recipe.network.latent_size))
-    starts = (normal * system.latent_deviation.numpy()).astype(np.float32)
+    starts = (system.latent_mean.numpy() + normal * system.latent_deviation.numpy()).astype(np.float32)
     write_atomically(folder / STARTS, save({"latent": starts}))
 
 
@@ -163,8 +163,13 @@ def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
         search=recipe.score.search,
         encoder=encoder,
         paper=system.paper_score,
-        formulas={name: score.formula for name, score in SCORES.items()},
-        needs_pixel_statistics=needs_pixel_statistics(recipe.score.search, recipe.score.encoder),
+        formulas={name: score.formula for name, score in SCORES.items() if system.can_score(name)},
+        feature_weight=recipe.score.feature_weight,
+        alpha=recipe.score.alpha,
+        kappa=recipe.score.kappa,
+        needs_pixel_statistics=any(
+            SCORES[name].needs_pixel_statistics for name in (recipe.score.search, encoder) if name is not None
+        ),
     )
 
 

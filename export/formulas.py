@@ -3,11 +3,11 @@
 Each takes and returns tensors only, so that `ganspect.export.tracing` can turn it into a graph.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganspect.export.folding import fold
 from ganspect.records import SearchRecord
@@ -16,6 +16,7 @@ from ganspect.scoring import (
     Adam,
     Match,
     Score,
+    ScoreWeights,
     SearchLoss,
     State,
     cleared,
@@ -24,7 +25,7 @@ from ganspect.scoring import (
     search_loss,
     to_unit_range,
 )
-from ganspect.train.system import System
+from ganspect.train.system import Seen, System, matched, weights_of
 
 
 @dataclass(frozen=True)
@@ -32,66 +33,101 @@ class Formulas:
     """Everything that the graphs of one bundle are composed from.
 
     Attributes:
-        generator: (N,D) to (N,C,H,W).
-        encoder: (N,C,H,W) to (N,D), or None.
-        features: (N,C,H,W) to (N,...).
+        system: its networks folded.
         loss: descended by the search.
         adam: its update.
         score: the deployed one, tracked by the search.
-        encoder_score: of an image in [-1, 1] and its match at E(x), in encoder mode; None without an encoder.
+        encoder_score: the encoder mode's, taken at E(x).
+        weights: of the papers' scores.
         burn_in: points that the search passes through before scores count.
-        needs_pixel_statistics: whether a score does; every graph that scores then takes the two maps.
     """
 
-    generator: nn.Module
-    encoder: nn.Module | None
-    features: nn.Module
+    system: System
     loss: SearchLoss
     adam: Adam
     score: Score
-    encoder_score: Callable[[Tensor, Match], Tensor] | None
+    encoder_score: Score
+    weights: ScoreWeights
     burn_in: int
-    needs_pixel_statistics: bool
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Return what the search computes of an image once, beside x: the fields of `Match` that the body takes."""
+        needs = self.score.needs | self.loss.needs
+        seen = needs & {"features", "logit", "reconstruction_logit"}
+        anchor = "code" in needs or (self.system.anchored and bool(seen))
+        wanted = {"anchor": anchor, "features": "features" in needs, "logit": "logit" in needs}
+        return tuple(name for name, needed in wanted.items() if needed)
+
+    @property
+    def needs_pixel_statistics(self) -> bool:
+        """Return whether a deployed score does; every graph that scores then takes the two maps."""
+        return self.score.needs_pixel_statistics or (self._has_encoder and self.encoder_score.needs_pixel_statistics)
+
+    @property
+    def seen_inputs(self) -> tuple[str, ...]:
+        """Return the inputs of `see`."""
+        return ("image", "latent") if self.system.anchored else ("image",)
+
+    def see(self, x: Tensor, anchor: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return everything that the system sees in images, in the order of its `views`: the features graph."""
+        return _of(self.system.see(x, anchor), self.system.views)
 
     def prepare(self, image: Tensor, best_score: Tensor, part: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
-        """Return x, f(x) and whether any row is not done: what the loop needs once."""
+        """Return x, what is fixed, and whether any row is not done: what the loop needs once."""
         x = to_image(image)
-        return x, self.features(x), (~cleared(best_score, part, threshold)).any()
+        anchor = self.system.encode(x) if "anchor" in self.fixed else None
+        seen = self.system.see(x, anchor) if set(self.fixed) - {"anchor"} else Seen()
+        values = {"anchor": anchor, "features": seen.features, "logit": seen.logit}
+        fixed = (value for name in self.fixed if (value := values[name]) is not None)
+        return x, *fixed, (~cleared(best_score, part, threshold)).any()
 
-    def iteration(self, x: Tensor, features: Tensor, state: State, threshold: Tensor, *pixels: Tensor) -> State:
+    def iteration(
+        self, x: Tensor, fixed: Mapping[str, Tensor], state: State, threshold: Tensor, *pixels: Tensor
+    ) -> State:
         """Take one iteration of the search: forward, gradient, best so far, Adam."""
 
         def loss_and_score(latent: Tensor) -> tuple[Tensor, Tensor]:
-            reconstruction = self.generator(latent)
-            match = Match(x, reconstruction, features, self.features(reconstruction), *pixels)
-            return search_loss(self.loss, match).sum(), self.score.of(match)
+            match = self._match(x, fixed, self.system.generator(latent), pixels)
+            return search_loss(self.loss, match).sum(), self.score.of(match, self.weights)
 
         gradient, score = torch.func.grad(loss_and_score, has_aux=True)(state.latent)
         return iterate(state, score, gradient, self.adam, threshold, self.burn_in)
 
-    def body(self, x: Tensor, features: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    def body(self, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Return the next state without `part`, and whether any row is not done: the loop's body."""
+        count = len(self.fixed)
+        fixed, rest = dict(zip(self.fixed, rest[:count], strict=True)), rest[count:]
         state, threshold, pixels = State(*rest[:7]), rest[7], rest[8:]
-        following = self.iteration(x, features, state, threshold, *pixels)
+        following = self.iteration(x, fixed, state, threshold, *pixels)
         going = (~cleared(following.best_score, following.part, threshold)).any()
         return (going, *following[:6])
 
     def finish(self, x: Tensor, best_latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction (uint8, NHWC) and the residual (N,H,W) of the best latent."""
-        reconstruction = self.generator(best_latent)
+        reconstruction = self.system.generator(best_latent)
         return to_pixels(reconstruction), residual_map(x, reconstruction)
 
     def scores(self, image: Tensor, *pixels: Tensor) -> tuple[Tensor, ...]:
         """Return latent, encoder score, start score, reconstruction and residual: the score graph."""
-        if self.encoder is None or self.encoder_score is None:
-            raise ValueError("the score graph needs an encoder")
         x = to_image(image)
-        latent = self.encoder(x)
-        reconstruction = self.generator(latent)
-        match = Match(x, reconstruction, self.features(x), self.features(reconstruction), *pixels)
-        encoder_score = self.encoder_score(x, match)
-        residual = residual_map(x, reconstruction)
-        return latent, encoder_score, self.score.of(match), to_pixels(reconstruction), residual
+        latent = self.system.encode(x)
+        match = with_pixels(self.system.match(x, latent), pixels)
+        scores = (score.of(match, self.weights) for score in (self.encoder_score, self.score))
+        return latent, *scores, to_pixels(match.reconstruction), residual_map(x, match.reconstruction)
+
+    @property
+    def _has_encoder(self) -> bool:
+        return self.system.encoder is not None
+
+    def _match(
+        self, x: Tensor, fixed: Mapping[str, Tensor], reconstruction: Tensor, pixels: tuple[Tensor, ...]
+    ) -> Match:
+        anchor = fixed.get("anchor")
+        # Without its anchor a discriminator of pairs cannot see, and nothing that is needed asks it to.
+        seen = Seen() if self.system.anchored and anchor is None else self.system.see(reconstruction, anchor)
+        of_image = Seen(fixed.get("features"), fixed.get("logit"))
+        return with_pixels(matched(x, of_image, reconstruction, seen, anchor), pixels)
 
 
 def compose(system: System, search: SearchRecord, score: str, encoder_score: str) -> Formulas:
@@ -103,25 +139,30 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
         score: name of the deployed score.
         encoder_score: `paper`, or a name of a score taken at the encoder's latent.
     """
-    folded = _fold_system(system)
-    adam = Adam(search.learning_rate, search.beta1, search.beta2, search.epsilon, search.clip)
-    loss = SearchLoss(search.feature_weight, search.reduction)
     return Formulas(
-        folded.generator,
-        folded.encoder,
-        folded.features,
-        loss,
-        adam,
+        _fold_system(system),
+        loss_of(search),
+        adam_of(search),
         SCORES[score],
-        _encoder_score(folded, encoder_score) if folded.encoder is not None else None,
+        SCORES[system.paper_score if encoder_score == "paper" else encoder_score],
+        weights_of(system.recipe),
         search.burn_in,
-        needs_pixel_statistics(score, encoder_score),
     )
 
 
-def needs_pixel_statistics(*scores: str) -> bool:
-    """Return whether one of the named scores does; `paper` never does."""
-    return any(name in SCORES and SCORES[name].needs_pixel_statistics for name in scores)
+def loss_of(search: SearchRecord) -> SearchLoss:
+    """Return the loss that a search descends."""
+    return SearchLoss(search.feature_weight, search.reduction, search.discrimination)
+
+
+def adam_of(search: SearchRecord) -> Adam:
+    """Return the update of a search."""
+    return Adam(search.learning_rate, search.beta1, search.beta2, search.epsilon, search.clip)
+
+
+def with_pixels(match: Match, pixels: tuple[Tensor, ...]) -> Match:
+    """Return a match with the two pixel maps, if there are any."""
+    return replace(match, pixel_mean=pixels[0], pixel_deviation=pixels[1]) if pixels else match
 
 
 def to_image(pixels: Tensor) -> Tensor:
@@ -142,7 +183,5 @@ def _fold_system(system: System) -> System:
     return folded
 
 
-def _encoder_score(system: System, name: str) -> Callable[[Tensor, Match], Tensor]:
-    if name == "paper":
-        return lambda image, match: system.encoder_score(image)
-    return lambda image, match: SCORES[name].of(match)
+def _of(seen: Seen, names: tuple[str, ...]) -> tuple[Tensor, ...]:
+    return tuple(getattr(seen, name) for name in names)

@@ -40,12 +40,12 @@ def graph_builders(formulas: Formulas, sizes: Sizes) -> dict[str, Callable[[], o
     example = _Example(formulas, sizes)
     search = _Search(formulas, example)
     builders = {
-        "generator": lambda: trace(formulas.generator, [example.latent], ["latent"], ["image"]),
-        "features": lambda: trace(formulas.features, [example.x], ["image"], ["features"]),
+        "generator": lambda: trace(formulas.system.generator, [example.latent], ["latent"], ["image"]),
+        "features": lambda: trace(formulas.see, example.seen_inputs, formulas.seen_inputs, list(formulas.system.views)),
         "step": search.step,
         "search": search.search,
     }
-    if (encoder := formulas.encoder) is not None:
+    if (encoder := formulas.system.encoder) is not None:
         builders["encoder"] = lambda: trace(encoder, [example.x], ["image"], ["latent"])
         builders["score"] = lambda: example.trace(formulas.scores, ["image", *example.maps], SCORE_OUTPUTS)
     return builders
@@ -58,17 +58,22 @@ class _Example:
         random = torch.Generator().manual_seed(0)
         one = torch.zeros(1, sizes.channels, *sizes.size_hw)
         with torch.no_grad():
-            batch = example_batch({*sizes.size_hw, sizes.channels, sizes.latent_size, *formulas.features(one).shape})
+            seen = formulas.see(one, torch.zeros(1, sizes.latent_size) if formulas.system.anchored else None)
+            inner = {size for tensor in seen for size in tensor.shape}
+            batch = example_batch({*sizes.size_hw, sizes.channels, sizes.latent_size, *inner})
             image = torch.randint(0, 256, (batch, *sizes.size_hw, sizes.channels), dtype=torch.uint8, generator=random)
             self.x = to_image(image).contiguous()
-            features = formulas.features(self.x)
         self.latent = torch.randn(batch, sizes.latent_size, generator=random)
+        self.seen_inputs = [self.x, self.latent] if formulas.system.anchored else [self.x]
+        with torch.no_grad():
+            seen = formulas.see(*self.seen_inputs)
         self.maps = PIXEL_MAPS if formulas.needs_pixel_statistics else ()
         zeros = torch.zeros_like(self.latent)
         self._tensors: dict[str, Tensor] = {
             "image": image,
             "x": self.x,
-            "features": features,
+            "anchor": self.latent.clone(),
+            **dict(zip(formulas.system.views, seen, strict=True)),
             **dict(zip(STATE, _state(self.latent, zeros), strict=True)),
             "threshold": torch.tensor(0.0),
             "pixel_mean": torch.zeros(sizes.size_hw),
@@ -103,9 +108,10 @@ class _Search:
     @cached_property
     def _pieces(self) -> Pieces:
         formulas, example = self._formulas, self._example
-        body_inputs = ["x", "features", *STATE, "threshold", *example.maps]
+        once = ["x", *formulas.fixed]
+        body_inputs = [*once, *STATE, "threshold", *example.maps]
         return Pieces(
-            example.trace(formulas.prepare, ["image", "best_score", "part", "threshold"], ["x", "features", "going"]),
+            example.trace(formulas.prepare, ["image", "best_score", "part", "threshold"], [*once, "going"]),
             example.trace(formulas.body, body_inputs, ["going", *STATE_OUT]),
             example.trace(formulas.finish, ["x", "best_latent"], ["reconstruction", "residual"]),
         )

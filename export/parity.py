@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ganspect.errors import VerificationError
-from ganspect.export.formulas import needs_pixel_statistics, to_image, to_pixels
+from ganspect.export.formulas import to_image, to_pixels, with_pixels
 from ganspect.export.graphs import PIXEL_MAPS, STATE, STATE_OUT, Sizes
 from ganspect.export.reference import ReferenceSearch, initial_state
-from ganspect.scoring import SCORES, Match, State, residual_map
+from ganspect.scoring import SCORES, State, residual_map
+from ganspect.train.system import weights_of
 
 BATCHES = (1, 5)
 STEPS = (0, 5, 19)
@@ -54,7 +55,7 @@ class ParityCheck:
         self._folder = folder
         self._reference = reference
         self._sizes = sizes
-        self._encoder_score = encoder_score
+        self._encoder_score = reference.system.paper_score if encoder_score == "paper" else encoder_score
         self._random = torch.Generator().manual_seed(_SEED)
         self._figures: Figures = {}
 
@@ -68,15 +69,11 @@ class ParityCheck:
             VerificationError: a difference is over its tolerance or not a number; says which and by how much.
         """
         system = self._reference.system
-        functions: dict[str, Callable[[Tensor], Tensor] | None] = {
-            "features": system.features,
-            "encoder": system.encoder,
-        }
         for batch in BATCHES:
             self._function("generator", {"latent": self._latent(batch)}, system.generator)
-            for name, function in functions.items():
-                if function is not None:
-                    self._function(name, {"image": to_image(self._image(batch))}, function)
+            self._seen(batch)
+            if system.encoder is not None:
+                self._function("encoder", {"image": to_image(self._image(batch))}, system.encoder)
             if system.encoder is not None:
                 self._scores(batch)
             self._one_step(batch)
@@ -89,14 +86,25 @@ class ParityCheck:
         (given,) = self._graph(name, inputs)
         self._note("function", name, _relative(given, expected))
 
+    def _seen(self, batch: int) -> None:
+        system, inputs = self._reference.system, {"image": to_image(self._image(batch))}
+        if system.anchored:
+            inputs["latent"] = self._latent(batch)
+        with torch.no_grad():
+            expected = system.see(inputs["image"], inputs.get("latent"))
+        for view, given in zip(system.views, self._graph("features", inputs), strict=True):
+            self._note("function", f"features graph, {view}", _relative(given, getattr(expected, view)))
+
     def _scores(self, batch: int) -> None:
         system, image, pixels = self._reference.system, self._image(batch), self._pixels()
         with torch.no_grad():
             x = to_image(image)
             latent = system.encode(x)
-            matched = system.match(x, latent)
-            start = SCORES[self._reference.score].of(_with(matched, pixels))
-            encoder = self._encoder_scores(x, _with(matched, pixels))
+            matched = with_pixels(system.match(x, latent), pixels)
+            weights = weights_of(system.recipe)
+            start, encoder = (
+                SCORES[name].of(matched, weights) for name in (self._reference.score, self._encoder_score)
+            )
         inputs = {"image": image} | dict(zip(PIXEL_MAPS, pixels, strict=False))
         got_latent, got_encoder, got_start, got_pixels, got_residual = self._graph("score", inputs)
         self._note("function", "score latent", _relative(got_latent, latent))
@@ -104,12 +112,6 @@ class ParityCheck:
         self._note("score", "start_score", _relative(got_start, start))
         self._note("function", "score residual", _relative(got_residual, residual_map(x, matched.reconstruction)))
         self._note("pixels", "score reconstruction", _pixels_off(got_pixels, to_pixels(matched.reconstruction)))
-
-    def _encoder_scores(self, x: Tensor, matched: Match) -> Tensor:
-        if self._encoder_score == "paper":
-            return self._reference.system.encoder_score(x)
-        score: Tensor = SCORES[self._encoder_score].of(matched)
-        return score
 
     def _one_step(self, batch: int) -> None:
         image, pixels = self._image(batch), self._pixels()
@@ -181,7 +183,9 @@ class ParityCheck:
         return torch.randn(batch, self._sizes.latent_size, generator=self._random)
 
     def _pixels(self) -> tuple[Tensor, ...]:
-        if not needs_pixel_statistics(self._reference.score, self._encoder_score):
+        has_encoder = self._reference.system.encoder is not None
+        deployed = [self._reference.score, *([self._encoder_score] if has_encoder else [])]
+        if not any(SCORES[name].needs_pixel_statistics for name in deployed):
             return ()
         mean = torch.rand(self._sizes.size_hw, generator=self._random)
         return mean, torch.rand(self._sizes.size_hw, generator=self._random) + 0.1
@@ -189,11 +193,6 @@ class ParityCheck:
 
 def _search_inputs(image: Tensor, state: State, pixels: tuple[Tensor, ...]) -> dict[str, Tensor]:
     return {"image": image, **dict(zip(STATE, state, strict=True)), **dict(zip(PIXEL_MAPS, pixels, strict=False))}
-
-
-def _with(matched: Match, pixels: tuple[Tensor, ...]) -> Match:
-    fields = (matched.image, matched.reconstruction, matched.features, matched.reconstruction_features)
-    return Match(*fields, *pixels)
 
 
 def _relative(given: Tensor, expected: Tensor) -> Tensor:

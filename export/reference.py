@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganspect.export.formulas import to_image
+from ganspect.export.formulas import adam_of, loss_of, to_image, with_pixels
 from ganspect.records import SearchRecord
-from ganspect.scoring import SCORES, Adam, Match, SearchLoss, State, iterate, search_loss
-from ganspect.train.system import System
+from ganspect.scoring import SCORES, State, iterate, search_loss
+from ganspect.train.system import System, weights_of
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,14 @@ class ReferenceSearch:
         self, image: Tensor, state: State, threshold: Tensor, pixels: tuple[Tensor, ...] = ()
     ) -> tuple[State, Tensor]:
         """Take one iteration and return the gradient of the search loss as well, (N,D)."""
-        settings = self.search
+        settings, weights = self.search, weights_of(self.system.recipe)
         latent = state.latent.detach().requires_grad_()
         matched = self.system.match(to_image(image), latent)
-        loss = search_loss(SearchLoss(settings.feature_weight, settings.reduction), matched).sum()
+        loss = search_loss(loss_of(settings), matched).sum()
         (gradient,) = torch.autograd.grad(loss, latent)
         with torch.no_grad():
-            fields = (matched.image, matched.reconstruction, matched.features, matched.reconstruction_features)
-            score = SCORES[self.score].of(Match(*(field.detach() for field in fields), *pixels))
-            adam = Adam(settings.learning_rate, settings.beta1, settings.beta2, settings.epsilon, settings.clip)
-            return iterate(state, score, gradient, adam, threshold, settings.burn_in), gradient
+            score = SCORES[self.score].of(with_pixels(matched, pixels), weights)
+            return iterate(state, score, gradient, adam_of(settings), threshold, settings.burn_in), gradient
 
     def run(self, image: Tensor, state: State, steps: int, pixels: tuple[Tensor, ...] = ()) -> State:
         """Take `steps` iterations without early exit."""

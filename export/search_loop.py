@@ -24,8 +24,8 @@ class Pieces:
     """Traced models of one search.
 
     Attributes:
-        prepare: image, best_score, part, threshold -> x, features, going.
-        body: x, features, the state, threshold[, pixel maps] -> going, the carried state.
+        prepare: image, best_score, part, threshold -> x, what is fixed of it (features, …), going.
+        body: x, what is fixed, the state, threshold[, pixel maps] -> going, the carried state.
         finish: x, best_latent -> reconstruction, residual.
     """
 
@@ -35,8 +35,8 @@ class Pieces:
 
     def prepared(self) -> onnx.GraphProto:
         """Return `prepare` under the names that the other pieces use."""
-        shared = {value.name: value.name for value in self.prepare.graph.input}
-        return renamed(self.prepare.graph, "prepare_", shared | {"x": "x", "features": "features", "going": _GOING})
+        shared = {value.name: value.name for value in (*self.prepare.graph.input, *self.prepare.graph.output)}
+        return renamed(self.prepare.graph, "prepare_", shared | {"going": _GOING})
 
     def carried_out(self) -> list[onnx.ValueInfoProto]:
         """Return the carried state as outputs, with the suffix `_out`."""

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ganspect.errors import ConfigError
-from ganspect.scoring import SCORES
+from ganspect.scoring import PAPER_WEIGHTS, SCORES
 
 LEAST_SIDE = 28
 LARGEST_SIDE = 512
@@ -103,6 +103,7 @@ class SearchSettings(Section):
         clip: latents stay within [-clip, clip]; absent: free.
         feature_weight: λ of the search loss.
         reduction: `mean`, or `sum` as in AnoGAN's paper.
+        discrimination: what λ weighs: the distance of `features`, or `fooling` the discriminator.
     """
 
     steps: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -115,6 +116,7 @@ class SearchSettings(Section):
     clip: Annotated[float, Field(gt=0)] | None = None
     feature_weight: Share = 0.1
     reduction: Literal["mean", "sum"] = "mean"
+    discrimination: Literal["features", "fooling"] = "features"
 
     @model_validator(mode="after")
     def _counts(self) -> "SearchSettings":
@@ -129,10 +131,19 @@ class ScoreSettings(Section):
     Attributes:
         search: name in `ganspect.scoring.SCORES` that the search tracks and the threshold is for.
         encoder: `paper` for the system's own score, or a name as above, taken at the encoder's latent.
+        feature_weight: λ of AnoGAN's scores.
+        alpha: α of EGBAD's scores.
+        kappa: κ of f-AnoGAN's score.
+        scale: `min_max` reports scores relative to those of the calibration's normal images (GANomaly, section 4):
+            0 the lowest of them, 1 the highest; verdicts are the same.
     """
 
     search: str = "residual_mean"
     encoder: str = "paper"
+    feature_weight: Share = PAPER_WEIGHTS.feature_weight
+    alpha: Share = PAPER_WEIGHTS.alpha
+    kappa: Annotated[float, Field(ge=0)] = PAPER_WEIGHTS.kappa
+    scale: Literal["none", "min_max"] = "none"
 
     @model_validator(mode="after")
     def _known(self) -> "ScoreSettings":
@@ -146,7 +157,7 @@ class Recipe(Section):
     """Everything that decides a run; the same recipe and data give the same weights.
 
     Attributes:
-        system: `anogan` or `fanogan`.
+        system: `anogan`, `fanogan`, `egbad` or `ganomaly`.
         seed: of initial weights, data order, augmentation and latents.
         image: see `ImageSettings`; likewise the other sections.
     """

@@ -48,15 +48,30 @@ class SearchRecord(Record):
     clip: float | None
     feature_weight: float
     reduction: Literal["mean", "sum"]
+    discrimination: Literal["features", "fooling"] = "features"
 
 
 class ScoreRecord(Record):
-    """Scores: the one that the search tracks, the encoder's, and every formula by name."""
+    """Scores: which are deployed, and all that the bundle can compute.
+
+    Attributes:
+        search: name of the one that the search tracks.
+        encoder: name of the encoder mode's; None without an encoder.
+        paper: name of the one in the system's paper.
+        formulas: of all that the bundle can compute, by name.
+        feature_weight: λ of AnoGAN's scores.
+        alpha: α of EGBAD's scores.
+        kappa: κ of f-AnoGAN's score.
+        needs_pixel_statistics: whether a deployed score does.
+    """
 
     search: str
     encoder: str | None
     paper: str
     formulas: dict[str, str]
+    feature_weight: float = 0.1
+    alpha: float = 0.9
+    kappa: float = 1.0
     needs_pixel_statistics: bool
 
 

@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from ganspect.scoring import SCORES, Adam, Match, SearchLoss, State, cleared, iterate, residual_map, search_loss
+from ganspect.scoring import (
+    SCORES,
+    Adam,
+    Match,
+    ScoreWeights,
+    SearchLoss,
+    State,
+    cleared,
+    iterate,
+    residual_map,
+    search_loss,
+)
 
 PLAIN = Adam()
 CLIPPED = Adam(learning_rate=0.5, clip=0.6)
@@ -18,6 +29,10 @@ def _arrays(rows: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
         "reconstruction_features": random.normal(size=(rows, 5, 4, 4)).astype(np.float32),
         "pixel_mean": random.uniform(0, 0.3, (28, 36)).astype(np.float32),
         "pixel_deviation": random.uniform(0.005, 0.1, (28, 36)).astype(np.float32),
+        "anchor": random.normal(size=(rows, 8)).astype(np.float32),
+        "logit": random.normal(scale=4, size=rows).astype(np.float32),
+        "reconstruction_logit": random.normal(scale=4, size=rows).astype(np.float32),
+        "reconstruction_code": random.normal(size=(rows, 8)).astype(np.float32),
     }
 
 
@@ -77,10 +92,81 @@ def test_a_row_scores_alone_as_in_a_batch(name):
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name != "residual_calibrated"])
-def test_a_perfect_reconstruction_scores_nothing(name):
+def test_a_perfect_reconstruction_that_looks_real_scores_nothing(name):
     arrays = _arrays()
-    perfect = {**arrays, "reconstruction": arrays["image"], "reconstruction_features": arrays["features"]}
+    perfect = {
+        **arrays,
+        "reconstruction": arrays["image"],
+        "reconstruction_features": arrays["features"],
+        "reconstruction_code": arrays["anchor"],
+        "logit": np.full(4, 200, np.float32),
+        "reconstruction_logit": np.full(4, 200, np.float32),
+    }
     assert (SCORES[name].of(Match(**perfect)) == 0).all()
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_takes_no_more_than_it_says(name):
+    arrays = _arrays()
+    fields = {
+        "pixels": ("pixel_mean", "pixel_deviation"),
+        "features": ("features", "reconstruction_features"),
+        "logit": ("logit",),
+        "reconstruction_logit": ("reconstruction_logit",),
+        "code": ("anchor", "reconstruction_code"),
+    }
+    given = ["image", "reconstruction", *(field for need in SCORES[name].needs for field in fields[need])]
+    scores = SCORES[name].of(Match(**{field: arrays[field] for field in given}))
+    np.testing.assert_array_equal(scores, SCORES[name].of(Match(**arrays)))
+
+
+def test_the_scores_of_egbad_are_the_papers_formulas():
+    match = Match(**_arrays())
+    pixels = np.abs(match.image - match.reconstruction).astype(np.float64).sum((1, 2, 3))
+    features = np.abs(match.features - match.reconstruction_features).astype(np.float64).sum((1, 2, 3))
+    weights = ScoreWeights(alpha=0.7)
+    np.testing.assert_allclose(
+        SCORES["egbad_feature_matching"].of(match, weights), 0.7 * pixels + 0.3 * features, rtol=1e-5
+    )
+    for name, logit in (
+        ("egbad_cross_entropy", match.logit),
+        ("egbad_cross_entropy_code", match.reconstruction_logit),
+    ):
+        expected = 0.7 * pixels - 0.3 * np.log(1 / (1 + np.exp(-logit.astype(np.float64))))
+        np.testing.assert_allclose(SCORES[name].of(match, weights), expected, rtol=1e-5)
+
+
+def test_the_scores_of_ganomaly_are_distances_of_latents():
+    match = Match(**_arrays())
+    difference = (match.anchor - match.reconstruction_code).astype(np.float64)
+    np.testing.assert_allclose(SCORES["ganomaly"].of(match), np.abs(difference).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(SCORES["ganomaly_code"].of(match), (difference**2).mean(1), rtol=1e-5)
+
+
+def test_weights_move_the_papers_scores():
+    match = Match(**_arrays())
+    pixels = np.abs(match.image - match.reconstruction).mean((1, 2, 3))
+    np.testing.assert_allclose(SCORES["anogan"].of(match, ScoreWeights(feature_weight=0)), pixels, rtol=1e-5)
+    np.testing.assert_allclose(SCORES["anogan_fooling"].of(match, ScoreWeights(feature_weight=0)), pixels, rtol=1e-5)
+    squares = ((match.image - match.reconstruction) ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(SCORES["fanogan"].of(match, ScoreWeights(kappa=0)), squares, rtol=1e-5)
+
+
+def test_cross_entropy_of_far_logits_is_finite():
+    match = Match(**{**_arrays(), "reconstruction_logit": np.array([-1e4, 1e4, 0, -50], np.float32)})
+    entropy = SCORES["anogan_fooling"].of(match, ScoreWeights(feature_weight=1))
+    np.testing.assert_allclose(entropy, [1e4, 0, np.log(2), 50], rtol=1e-6)
+
+
+def test_fooling_descends_the_cross_entropy():
+    match = Match(**_arrays())
+    loss = search_loss(SearchLoss(1.0, discrimination="fooling"), match)
+    np.testing.assert_allclose(
+        loss, np.log1p(np.exp(-match.reconstruction_logit.astype(np.float64))), rtol=1e-5, atol=1e-7
+    )
+    assert SearchLoss(0.1, discrimination="fooling").needs == {"reconstruction_logit"}
+    assert SearchLoss(0.1).needs == {"features"}
+    assert SearchLoss(0.0).needs == frozenset()
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from pydantic import model_validator
+from torch import Tensor
 
 from ganspect.config import Positive, Recipe
 from ganspect.train.compute import Compute
@@ -17,7 +18,7 @@ from ganspect.train.losses import GanLossName
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid, initialise_as_dcgan
 from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining
 from ganspect.train.settings import Decay, Rate, TrainingSettings
-from ganspect.train.system import StagePlan, System
+from ganspect.train.system import Seen, StagePlan, System
 
 
 class DcganTraining(GanTraining):
@@ -60,6 +61,7 @@ class Anogan(System):
     name = "anogan"
     recipe_type = AnoganRecipe
     paper_score = "anogan"
+    views = ("features", "logit")
 
     def __init__(self, recipe: AnoganRecipe) -> None:
         """Build the networks with DCGAN's initial weights."""
@@ -71,6 +73,11 @@ class Anogan(System):
         self.head = Head(pyramid, recipe.network.feature_levels, batch_norm=True)
         initialise_as_dcgan(self)
         self.encoder = Encoder(pyramid, recipe.network.latent_size) if recipe.training.encoder.steps else None
+
+    def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
+        """Return f(x) and D(x); see `System.see`."""
+        features = self.features(image)
+        return Seen(features, self.head(features))
 
     @property
     def training_settings(self) -> TrainingSettings:

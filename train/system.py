@@ -6,16 +6,24 @@ runtime/ asks which system it is.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
-from ganspect.scoring import SCORES, Match
+from ganspect.scoring import SCORES, Match, Need, ScoreWeights
 from ganspect.train.compute import Compute
 from ganspect.train.settings import TrainingSettings
+
+View: TypeAlias = Literal["features", "logit", "code"]
+
+_NEEDS_MET: Mapping[View, frozenset[Need]] = {
+    "features": frozenset({"features"}),
+    "logit": frozenset({"logit", "reconstruction_logit"}),
+    "code": frozenset({"code"}),
+}
 
 
 class Stage(ABC):
@@ -58,6 +66,17 @@ class Stage(ABC):
             random: the same numbers at every preview.
         """
 
+    def check(self, images: Tensor, random: torch.Generator) -> Mapping[str, float]:
+        """Return figures for log.csv that tell whether the training is well; changes nothing, no random state either.
+
+        See `ganspect.train.health` for figures that are judged at the end, and for what keeps networks unchanged.
+
+        Args:
+            images: a batch of `batch_size` training images, on the device.
+            random: the generator of this check, on the CPU.
+        """
+        return {}
+
     def finish(self) -> None:  # noqa: B027 - most stages have nothing left to do
         """Leave the system's networks as the next stage and the bundle need them."""
 
@@ -74,6 +93,20 @@ class StagePlan(NamedTuple):
     make: Callable[[], Stage]
 
 
+class Seen(NamedTuple):
+    """What a system's networks see in images; None where the system has no such view.
+
+    Attributes:
+        features: (N,F...) an intermediate layer of the discriminator, f(x).
+        logit: (N,) the discriminator's last layer, D(x), higher for real images.
+        code: (N,D) a second encoder's latent.
+    """
+
+    features: Tensor | None = None
+    logit: Tensor | None = None
+    code: Tensor | None = None
+
+
 class System(nn.Module, ABC):
     """A trained or untrained system; its constructor takes the recipe alone.
 
@@ -81,27 +114,35 @@ class System(nn.Module, ABC):
         name: as recipes write it.
         recipe_type: the recipe class with this system's training settings.
         paper_score: name in `ganspect.scoring.SCORES` of the score in its paper.
+        views: what `see` gives; scores that need another cannot be computed.
+        anchored: whether what it sees in an image depends on E(x) too (a discriminator of pairs).
         recipe: the settings.
         generator: (N,D) latents to (N,C,H,W) images in [-1, 1]; the deployed (averaged) weights.
         encoder: (N,C,H,W) images to (N,D) latents, or None (AnoGAN as in its paper).
         features: (N,C,H,W) images to the discriminator's intermediate layer f, (N,F...).
-        latent_deviation: (D,) of the prior: latents are drawn from N(0, latent_deviation^2); ones in most systems.
+        latent_mean: (D,) of the prior; zeros in most systems.
+        latent_deviation: (D,) of the prior: latents are drawn from N(latent_mean, latent_deviation^2); mostly ones.
     """
 
     name: ClassVar[str]
     recipe_type: ClassVar[type[Recipe]]
     paper_score: ClassVar[str]
+    views: ClassVar[tuple[View, ...]] = ("features",)
+    anchored: ClassVar[bool] = False
 
     recipe: Recipe
     generator: nn.Module
     encoder: nn.Module | None
     features: nn.Module
+    latent_mean: Tensor
     latent_deviation: Tensor
 
     @abstractmethod
     def __init__(self, recipe: Recipe) -> None:
         """Build the networks with initial weights drawn from PyTorch's generator."""
         super().__init__()
+        self.recipe = recipe
+        self.register_buffer("latent_mean", torch.zeros(recipe.network.latent_size))
         self.register_buffer("latent_deviation", torch.ones(recipe.network.latent_size))
 
     @property
@@ -123,7 +164,7 @@ class System(nn.Module, ABC):
     def draw_latents(self, count: int, random: torch.Generator) -> Tensor:
         """Return (count,D) latents of the prior, drawn on the CPU, on the system's device."""
         latents = torch.randn((count, len(self.latent_deviation)), generator=random)
-        return latents.to(self.latent_deviation.device) * self.latent_deviation
+        return self.latent_mean + latents.to(self.latent_deviation.device) * self.latent_deviation
 
     def encode(self, image: Tensor) -> Tensor:
         """Return E(x), (N,D).
@@ -136,12 +177,50 @@ class System(nn.Module, ABC):
         latent: Tensor = self.encoder(image)
         return latent
 
+    def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
+        """Return what the networks see in images, everything in `views`.
+
+        Args:
+            image: (N,C,H,W) in [-1, 1].
+            anchor: (N,D) E of the image under inspection, whose reconstruction `image` may be; None where the system
+                is not `anchored`.
+        """
+        return Seen(self.features(image))
+
     def match(self, image: Tensor, latent: Tensor) -> Match:
-        """Return the image beside G(z) and the features of both; no pixel statistics."""
+        """Return the image beside G(z) and what is seen in both; no pixel statistics."""
+        anchor = self.encode(image) if self.anchored or "code" in self.views else None
         reconstruction = self.generator(latent)
-        return Match(image, reconstruction, self.features(image), self.features(reconstruction))
+        return matched(image, self.see(image, anchor), reconstruction, self.see(reconstruction, anchor), anchor)
+
+    @classmethod
+    def can_score(cls, name: str) -> bool:
+        """Return whether the system sees what a score needs."""
+        seen: set[Need] = {"pixels"}
+        for view in cls.views:
+            seen |= _NEEDS_MET[view]
+        return SCORES[name].needs <= seen
 
     def encoder_score(self, image: Tensor) -> Tensor:
         """Return the score of the system's paper at the encoder's latent, (N,)."""
-        score: Tensor = SCORES[self.paper_score].of(self.match(image, self.encode(image)))
+        score: Tensor = SCORES[self.paper_score].of(self.match(image, self.encode(image)), weights_of(self.recipe))
         return score
+
+
+def matched(image: Tensor, seen: Seen, reconstruction: Tensor, seen_in_it: Seen, anchor: Tensor | None) -> Match:
+    """Return a match of an image and its reconstruction from what is seen in them."""
+    return Match(
+        image,
+        reconstruction,
+        features=seen.features,
+        reconstruction_features=seen_in_it.features,
+        anchor=anchor,
+        logit=seen.logit,
+        reconstruction_logit=seen_in_it.logit,
+        reconstruction_code=seen_in_it.code,
+    )
+
+
+def weights_of(recipe: Recipe) -> ScoreWeights:
+    """Return the weights of the papers' scores that a recipe sets."""
+    return ScoreWeights(recipe.score.feature_weight, recipe.score.alpha, recipe.score.kappa)

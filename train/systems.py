@@ -6,6 +6,7 @@ from typing import Any
 
 from ganspect.config import Recipe, nearest, parse
 from ganspect.errors import ConfigError
+from ganspect.scoring import SCORES
 from ganspect.train.anogan import Anogan
 from ganspect.train.fanogan import Fanogan
 from ganspect.train.system import System
@@ -33,7 +34,20 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
         system_type: a system that is not in `SYSTEMS`.
 
     Raises:
-        ConfigError: unknown system, or the first key that is unknown or impossible.
+        ConfigError: unknown system, the first key that is unknown or impossible, or a score that needs what the system
+            does not have.
     """
     system_type = system_type or find_system(content.get("system"), str(path))
-    return parse(content, system_type.recipe_type, origin=str(path))
+    recipe = parse(content, system_type.recipe_type, origin=str(path))
+    for key, score in (("search", recipe.score.search), ("encoder", recipe.score.encoder)):
+        if score != "paper" and not system_type.can_score(score):
+            can = ", ".join(name for name in SCORES if system_type.can_score(name))
+            raise ConfigError(
+                f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
+            )
+    if recipe.search.discrimination == "fooling" and "logit" not in system_type.views:
+        raise ConfigError(
+            f"{path}: search.discrimination is 'fooling', but {system_type.name} has no discriminator to fool; "
+            "set it to features"
+        )
+    return recipe

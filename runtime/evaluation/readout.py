@@ -11,7 +11,7 @@ import numpy as np
 from ganspect.bundle import Bundle
 from ganspect.preprocess import Maps, Tiles, stitch
 from ganspect.runtime.backends import Backend
-from ganspect.scoring import SCORES, Match, residual_map, to_unit_range
+from ganspect.scoring import SCORES, Match, ScoreWeights, residual_map, to_unit_range
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -19,15 +19,23 @@ _TILES_AT_ONCE = 32
 
 
 class Readout:
-    """Runs a bundle's generator and features graphs."""
+    """Runs a bundle's generator and features graphs.
+
+    Attributes:
+        names: of the scores that the bundle can compute.
+    """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         """Take the pixel statistics in force; raises CalibrationError where there are none."""
         self._backend = backend
         self._statistics = bundle.pixel_statistics()
+        recorded = bundle.manifest.scores
+        self._weights = ScoreWeights(recorded.feature_weight, recorded.alpha, recorded.kappa)
+        self._features = bundle.manifest.graphs["features"]
+        self.names = tuple(name for name in SCORES if name in recorded.formulas)
 
     def scores(self, images: Array, latents: Array) -> dict[str, Array]:
-        """Return every score of `ganspect.scoring.SCORES` by name.
+        """Return every score that the bundle can compute, `names`.
 
         Args:
             images: (T,h,w,C) uint8 tiles.
@@ -40,7 +48,7 @@ class Readout:
             self._scores(images[first : first + _TILES_AT_ONCE], latents[first : first + _TILES_AT_ONCE])
             for first in range(0, len(images), _TILES_AT_ONCE)
         ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in SCORES}
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.names}
 
     def reconstruct(self, latents: Array) -> Array:
         """Return G(z) as (T,C,H,W) float32 in [-1, 1]."""
@@ -54,15 +62,31 @@ class Readout:
 
     def _scores(self, images: Array, latents: Array) -> Mapping[str, Array]:
         planes, reconstruction = _to_planes(images), self.reconstruct(latents)
+        anchor = self._run("encoder", {"image": planes}) if self._needs_anchor else None
+        seen, seen_in_it = self._see(planes, anchor), self._see(reconstruction, anchor)
         match = Match(
             planes,
             reconstruction,
-            self._run("features", {"image": planes}),
-            self._run("features", {"image": reconstruction}),
-            self._statistics.mean,
-            self._statistics.deviation,
+            features=seen.get("features"),
+            reconstruction_features=seen_in_it.get("features"),
+            pixel_mean=self._statistics.mean,
+            pixel_deviation=self._statistics.deviation,
+            anchor=anchor,
+            logit=seen.get("logit"),
+            reconstruction_logit=seen_in_it.get("logit"),
+            reconstruction_code=seen_in_it.get("code"),
         )
-        return {name: score.of(match) for name, score in SCORES.items()}
+        return {name: SCORES[name].of(match, self._weights) for name in self.names}
+
+    @property
+    def _needs_anchor(self) -> bool:
+        return "latent" in self._features.inputs or "code" in self._features.outputs
+
+    def _see(self, images: Array, anchor: Array | None) -> Mapping[str, Array]:
+        inputs = {"image": images, "latent": anchor}
+        return self._backend.run(
+            "features", {name: value for name in self._features.inputs if (value := inputs[name]) is not None}
+        )
 
     def _run(self, graph: str, inputs: Mapping[str, Array]) -> Array:
         (output,) = self._backend.run(graph, inputs).values()

@@ -78,10 +78,10 @@ def _scores(evaluated: Evaluated) -> Json:
         name: {
             "auroc": _auroc(evaluated, None if main is None else main[name]),
             "at_start": {"auroc": _auroc(evaluated, None if full.at_start is None else full.at_start[name])},
-            "formula": score.formula,
+            "formula": SCORES[name].formula,
             "deployed": name == recorded.search and evaluated.mode == "search",
         }
-        for name, score in SCORES.items()
+        for name in (name for name in SCORES if name in recorded.formulas)
     }
     if full.encoder is not None:
         formula = recorded.formulas.get(recorded.encoder or "", recorded.encoder)

@@ -11,7 +11,7 @@ from ganspect.errors import VerificationError
 from ganspect.export.formulas import Formulas
 from ganspect.export.graphs import STATE, STATE_OUT, _Example
 from ganspect.export.parity import TOLERANCES, ParityCheck
-from ganspect.scoring import Match, State, iterate, search_loss
+from ganspect.scoring import State, iterate, search_loss
 from tests.export.toy import SIZES, Toy, toy_formulas, toy_reference
 
 
@@ -22,7 +22,7 @@ def check(folder: Path, toy: Toy, score: str = "residual_worst") -> dict[str, fl
 def test_every_graph_agrees_and_says_by_how_much(toy: Toy, toy_folder: Path) -> None:
     figures = check(toy_folder, toy)
     assert {name.partition(":")[0] for name in figures} >= {
-        "generator", "features", "encoder", "encoder_score", "start_score",
+        "generator", "features graph, features", "encoder", "encoder_score", "start_score",
         "step graph, iteration 19", "search graph, iteration 19", "search",
     }  # fmt: skip
     assert all(value <= TOLERANCES[name.partition(": ")[2]] for name, value in figures.items())
@@ -33,16 +33,14 @@ class _Frozen:
 
     def __init__(self, formulas: Formulas, x: Tensor, latent: Tensor) -> None:
         self._formulas = formulas
-        reconstruction = formulas.generator(latent.requires_grad_())
-        match = Match(x, reconstruction, formulas.features(x), formulas.features(reconstruction))
+        match = formulas.system.match(x, latent.requires_grad_())
         (gradient,) = torch.autograd.grad(search_loss(formulas.loss, match).sum(), latent)
         self._gradient = gradient.mean(0, keepdim=True)
 
     def step(self, image: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         formulas, state = self._formulas, State(*rest[:7])
         x = image.permute(0, 3, 1, 2).float() / 127.5 - 1
-        reconstruction = formulas.generator(state.latent)
-        match = Match(x, reconstruction, formulas.features(x), formulas.features(reconstruction))
+        match = formulas.system.match(x, state.latent)
         gradient = self._gradient.expand_as(state.latent)
         return tuple(iterate(state, formulas.score.of(match), gradient, formulas.adam, rest[7])[:6])
 

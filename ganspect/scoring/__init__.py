@@ -1,0 +1,35 @@
+"""Anomaly scores, the search loss and the latent update: the one place where they are written.
+
+The formulas use operators that numpy arrays and torch tensors share, so the graphs (traced from PyTorch), the parity
+checks and the torch-free evaluation compute the same thing from the same lines.
+
+    score = SCORES["residual_mean"].of(match)
+
+Shapes: images (N,C,H,W) float32 in [-1, 1]; features (N,...) float32; a score or a loss is (N,).
+"""
+
+from ganspect.scoring.arrays import Array, residual_map, to_unit_range
+from ganspect.scoring.match import DEVIATION_FLOOR, Match
+from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
+from ganspect.scoring.search import Adam, SearchLoss, State, cleared, iterate, search_loss
+
+__all__ = [
+    "CONTRAST_SHARE",
+    "DEVIATION_FLOOR",
+    "PAPER_WEIGHTS",
+    "SCORES",
+    "WORST_SHARE",
+    "Adam",
+    "Array",
+    "Match",
+    "Need",
+    "Score",
+    "ScoreWeights",
+    "SearchLoss",
+    "State",
+    "cleared",
+    "iterate",
+    "residual_map",
+    "search_loss",
+    "to_unit_range",
+]

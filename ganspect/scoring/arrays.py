@@ -1,0 +1,59 @@
+"""Operators that numpy arrays and torch tensors share, and the few that must be chosen by the kind of array.
+
+rows = per_row(abs(image - reconstruction), "mean")
+"""
+
+import sys
+from typing import Any, Literal, TypeAlias
+
+Array: TypeAlias = Any
+"""A numpy array or a torch tensor; every function returns the kind that it was given."""
+
+Reduction: TypeAlias = Literal["mean", "sum"]
+
+
+def to_unit_range(image: Array) -> Array:
+    """Turn uint8 values (as floats, 0 to 255) into [-1, 1]."""
+    return image * (1.0 / 127.5) - 1.0
+
+
+def residual_map(image: Array, reconstruction: Array) -> Array:
+    """Return |x - G(z)| / 2 averaged over channels: (N,H,W) in [0, 1]."""
+    return abs(image - reconstruction).mean(1) * 0.5
+
+
+def per_row(values: Array, reduction: Reduction) -> Array:
+    """Return the mean or sum of each row's values, (N,...) to (N,)."""
+    rows = values.reshape((values.shape[0], -1))
+    return rows.mean(1) if reduction == "mean" else rows.sum(1)
+
+
+def largest_mean(values: Array, share: float) -> Array:
+    """Return the mean of the largest `share` of each row's values, at least one, (N,...) to (N,)."""
+    rows = values.reshape((values.shape[0], -1))
+    count = max(1, int(rows.shape[1] * share))
+    if hasattr(rows, "topk"):
+        return rows.topk(count, 1).values.mean(1)
+    return namespace(rows).partition(rows, rows.shape[1] - count, 1)[:, -count:].mean(1)
+
+
+def box3(images: Array) -> Array:
+    """Return means over 3x3 pixels, (N,C,H-2,W-2)."""
+    rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) * (1.0 / 9.0)
+
+
+def not_real(logit: Array) -> Array:
+    """Return the sigmoid cross-entropy with the target 'real', log(1 + exp(-logit)), (N,)."""
+    numeric = namespace(logit)
+    return numeric.clip(-logit, 0.0, None) + numeric.log(1.0 + numeric.exp(-abs(logit)))
+
+
+def to_float(counts: Array) -> Array:
+    """Return integers as float32."""
+    return counts.float() if hasattr(counts, "float") else counts.astype("float32")
+
+
+def namespace(array: Array) -> Any:
+    """Return the module, numpy or torch, that made the array; torch is never imported here."""
+    return sys.modules[type(array).__module__.partition(".")[0]]
