@@ -43,6 +43,12 @@ class RefineTraining(ReconstructionTraining):
 
     steps: Steps = 0
 
+    @model_validator(mode="after")
+    def _from_images(self) -> "RefineTraining":
+        if self.variant == "ziz":
+            raise ValueError("variant ziz would let generator and encoder collapse together; use izi or izi_f")
+        return self
+
 
 class FanoganTraining(TrainingSettings):
     """Training settings of f-AnoGAN.

@@ -47,10 +47,12 @@ def train_recipe(config: Path, overrides: list[str], out: Path, *, system_type: 
     if RunFolder(out).finished:
         RunFolder(out).claim(recipe)
         Console().print(f"{out} is finished; next: ganspect export {out} --out BUNDLE", soft_wrap=True)
+        _print_warnings(out)
         return out
     dataset = open_dataset(recipe.data.source, split_seed=recipe.data.split_seed, path=recipe.data.path)
     train(recipe, system_type or find_system(recipe.system, str(config)), dataset, out)
     _print_summary(out)
+    _print_warnings(out)
     return out
 
 
@@ -115,3 +117,9 @@ def _print_summary(out: Path) -> None:
         f"next: ganspect export {out} --out BUNDLE",
         soft_wrap=True,
     )
+
+
+def _print_warnings(out: Path) -> None:
+    record = RunFolder(out).read_record()
+    for sentence in record.health.warnings if record else ():
+        Console().print(f"warning: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

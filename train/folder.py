@@ -2,9 +2,9 @@
 
 run/
   config.yaml              the recipe as resolved
-  run.json                 what it is trained on, device, precision, versions, images left out
+  run.json                 what it is trained on, device, precision, versions, images left out, its health
   checkpoint.safetensors   where an interrupted run goes on; removed at the end
-  log.csv, samples/        losses and speed; grids of generated images
+  log.csv, samples/        losses, checks and speed; grids of generated images
   weights.safetensors      written last: the run is finished
 """
 
@@ -23,6 +23,7 @@ from ganspect.errors import OutputError, RunError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.records import TrainingRecord
 from ganspect.train.compute import Compute, DeviceChoice, Precision
+from ganspect.train.health import Health
 
 
 class RunRecord(BaseModel):
@@ -34,6 +35,7 @@ class RunRecord(BaseModel):
         precision: as measured or asked for; kept likewise.
         versions: of ganspect and PyTorch.
         skipped: names and reasons of images left out.
+        health: of the stages at the end; empty while the run is unfinished.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +45,7 @@ class RunRecord(BaseModel):
     precision: Precision
     versions: dict[str, str]
     skipped: list[dict[str, str]]
+    health: Health = Health()
 
 
 @dataclass(frozen=True)
@@ -120,15 +123,27 @@ class RunFolder:
             raise RunError(f"{self.record} is damaged; delete {self.path} and train again") from error
 
     def write_record(self, training: TrainingRecord, compute: Compute, skipped: list[Skipped]) -> None:
-        """Write `run.json`."""
+        """Write `run.json` of a run that begins."""
         content = {
             "training": training.model_dump(mode="json"),
             "device": compute.device.type,
             "precision": compute.precision,
             "versions": {"ganspect": __version__, "torch": torch.__version__},
             "skipped": [asdict(image) for image in skipped],
+            "health": Health().model_dump(),
         }
         write_json(self.record, content)
+
+    def write_health(self, health: Health) -> None:
+        """Write into `run.json` how the training ended.
+
+        Raises:
+            RunError: the file is damaged or gone.
+        """
+        record = self.read_record()
+        if record is None:
+            raise RunError(f"{self.record} is gone; delete {self.path} and train again")
+        write_json(self.record, record.model_copy(update={"health": health}).model_dump(mode="json"))
 
     def _require_same(self, recipe: Recipe) -> None:
         differing = _differing(read_yaml(self.config, []), json.loads(recipe.model_dump_json()))

@@ -1,9 +1,10 @@
 """The adversarial stage: generator against discriminator, with the loss that the recipe names."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
@@ -11,7 +12,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from ganspect.config import Positive, Section
 from ganspect.train.averaging import Average
 from ganspect.train.compute import Compute
-from ganspect.train.losses import GAN_LOSSES, GanLossName, gradient_penalty
+from ganspect.train.health import DIVERSITY, diversity, separation, untouched
+from ganspect.train.losses import GAN_LOSSES, GanLossName, gradient_penalty, r1_penalty
 from ganspect.train.optimizers import Schedule, adam, descend, set_rates
 from ganspect.train.settings import BatchSize, Decay, Rate, Weight
 from ganspect.train.system import Stage, System
@@ -31,6 +33,11 @@ class GanTraining(Section):
         beta1: of Adam.
         beta2: of Adam.
         penalty_weight: λ of the gradient penalty; only `wgan-gp` has one.
+        spectral_norm: keep the discriminator's weights at spectral norm 1 (Miyato et al. 2018); absent: as the loss has
+            it, which `hinge` does and the others do not.
+        r1_weight: γ of R1 (Mescheder et al. 2018), which keeps the discriminator flat around real images, at every one
+            of its steps; 0: none. Where the discriminator has batch norm, the gradient passes through the batch's
+            statistics too.
         schedule: `constant`, or `cosine` down to 1%.
         anchor_weight: of mean |x - G(E(x))| in the generator's loss, E as it is before its stage; with a linear path
             that is a PCA, and learning to fool the discriminator costs no fidelity.
@@ -45,9 +52,24 @@ class GanTraining(Section):
     beta1: Decay
     beta2: Decay
     penalty_weight: Weight = 10.0
+    spectral_norm: bool | None = None
+    r1_weight: Weight = 0.0
     schedule: Schedule = "constant"
     anchor_weight: Weight = 0.0
     average: Decay = 0.0
+
+    @model_validator(mode="after")
+    def _one_gradient_penalty(self) -> "GanTraining":
+        if self.r1_weight and self.penalty_weight and GAN_LOSSES[self.loss].gradient_penalty:
+            raise ValueError(
+                f"r1_weight beside the penalty of {self.loss} would be two gradient penalties; set one of them to 0"
+            )
+        return self
+
+    @property
+    def normed(self) -> bool:
+        """Return whether the discriminator has spectral norm."""
+        return GAN_LOSSES[self.loss].spectral_norm if self.spectral_norm is None else self.spectral_norm
 
 
 class GanStage(Stage):
@@ -68,7 +90,7 @@ class GanStage(Stage):
         self.generator = copy.deepcopy(system.generator).requires_grad_(True).train()
         self.average = Average(settings.average, [(system.generator, self.generator)])
         self.discriminator = nn.Sequential(system.features, head).requires_grad_(True).train()
-        if self.loss.spectral_norm:
+        if settings.normed:
             for layer in _weighted(self.discriminator):
                 spectral_norm(layer)
         self.modules = {"generator": self.generator, "average": self.average}
@@ -94,6 +116,16 @@ class GanStage(Stage):
             generated: Tensor = self.system.generator(self.system.draw_latents(PREVIEW_IMAGES, random))
         return generated.float()
 
+    def check(self, images: Tensor, random: torch.Generator) -> Mapping[str, float]:
+        """Measure the deployed generator's diversity, and what the discriminator makes of the trained one's images."""
+        latents = self.system.draw_latents(len(images), random)
+        with untouched(self.generator, self.discriminator), self.compute.autocast():
+            figures = {DIVERSITY: diversity(self.system.generator(latents), images)}
+            if self.loss.classifies:
+                real, fake = self.discriminator(images), self.discriminator(self.generator(latents))
+                figures |= separation(real, fake)
+        return figures
+
     def finish(self) -> None:
         """Fold the spectral norm into the discriminator's weights, which are frozen from here on."""
         self.discriminator.requires_grad_(False).eval()
@@ -109,10 +141,15 @@ class GanStage(Stage):
             real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
         loss = self.loss.discriminator(real_logits.float(), fake_logits.float())
         losses = {"discriminator": loss.detach()}
-        if self.loss.gradient_penalty:
+        if self.loss.gradient_penalty and self.settings.penalty_weight:
             penalty = self._penalty(real, fake.float(), random)
             losses["penalty"] = penalty.detach()
             loss = loss + self.settings.penalty_weight * penalty
+        if self.settings.r1_weight:
+            with self.compute.exact():
+                penalty = r1_penalty(self.discriminator, real)
+            losses["r1"] = penalty.detach()
+            loss = loss + self.settings.r1_weight * penalty
         descend(loss, self.optimizers["discriminator"])
         return losses
 

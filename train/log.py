@@ -1,4 +1,4 @@
-"""log.csv: a line every so many steps with the stage's losses and its speed; opens in any spreadsheet.
+"""log.csv: a line every so many steps with the stage's losses, checks and speed; opens in any spreadsheet.
 
 The file is written whole each time, so that a kill leaves no half line and a new stage may bring new columns.
 """
@@ -6,6 +6,7 @@ The file is written whole each time, so that a kill leaves no half line and a ne
 import csv
 import io
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -42,22 +43,32 @@ class TrainingLog:
         self._steps += 1
         self._images += images
 
-    def write(self, stage: str, step: int) -> dict[str, float]:
-        """Add a line with the means since the last one and write the file.
+    def write(self, stage: str, step: int, checks: Mapping[str, float]) -> dict[str, float]:
+        """Add a line with the means since the last one and what a check found now, and write the file.
 
         Returns:
-            The losses and `images_per_s` of that line.
+            The losses, the checks and `images_per_s` of that line.
 
         Raises:
             OutputError: the file cannot be written.
         """
         speed = self._images / max(time.perf_counter() - self._since, 1e-9)
         means = {name: float(loss) / self._steps for name, loss in self._sums.items()}
-        texts = {name: f"{mean:.6g}" for name, mean in means.items()}
+        figures = {**means, **checks}
+        texts = {name: f"{figure:.6g}" for name, figure in figures.items()}
         self.lines.append({"stage": stage, "step": str(step), "images_per_s": f"{speed:.1f}", **texts})
         self._restart()
         write_atomically(self.path, self._content().encode())
-        return {**means, "images_per_s": speed}
+        return {**figures, "images_per_s": speed}
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[dict[str, float]]]:
+        """Return some columns of the lines that have any of them, oldest first, by the stage's name."""
+        found: dict[str, list[dict[str, float]]] = {}
+        for line in self.lines:
+            figures = {name: float(line[name]) for name in names if line.get(name)}
+            if figures:
+                found.setdefault(line["stage"], []).append(figures)
+        return found
 
     def _restart(self) -> None:
         self._sums: dict[str, Tensor] = {}

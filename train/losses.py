@@ -23,12 +23,14 @@ class GanLoss:
         generator: of fake logits, a scalar.
         spectral_norm: the discriminator's weights are kept at spectral norm 1 (Miyato et al. 2018).
         gradient_penalty: its gradient's norm is drawn to 1 (Gulrajani et al. 2017).
+        classifies: logits above 0 mean real; those of a Wasserstein critic have no such border.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
     spectral_norm: bool = False
     gradient_penalty: bool = False
+    classifies: bool = True
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
@@ -44,6 +46,18 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return torch.square(norm - 1).mean()
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Return mean |gradient of the discriminator|^2 / 2 at real images (R1, Mescheder et al. 2018, eq. 9, gamma 1).
+
+    Args:
+        discriminator: images to logits.
+        real: (N,C,H,W).
+    """
+    real = real.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return torch.square(gradient).flatten(1).sum(1).mean() / 2
 
 
 def _non_saturating(real: Tensor, fake: Tensor) -> Tensor:
@@ -69,6 +83,6 @@ def _fool(fake: Tensor) -> Tensor:
 
 GAN_LOSSES: Mapping[GanLossName, GanLoss] = {
     "non-saturating": GanLoss(_non_saturating, _fool),
-    "wgan-gp": GanLoss(_wasserstein, _raise_logits, gradient_penalty=True),
+    "wgan-gp": GanLoss(_wasserstein, _raise_logits, gradient_penalty=True, classifies=False),
     "hinge": GanLoss(_hinge, _raise_logits, spectral_norm=True),
 }

@@ -1,4 +1,4 @@
-"""The stages that teach E to find the z whose G(z) looks like x: the encoder's (izi_f of f-AnoGAN), and refinement.
+"""The stages that teach E to find the z whose G(z) looks like x: the encoder's (three of f-AnoGAN), and refinement.
 
 In the encoder's, G and f are frozen. In refinement, which is optional and not in the paper, G moves too.
 """
@@ -17,6 +17,7 @@ from ganspect.train.settings import BatchSize, Decay, Rate, Steps, Weight
 from ganspect.train.system import Stage, System
 
 Distance: TypeAlias = Literal["squared", "absolute"]
+Variant: TypeAlias = Literal["izi_f", "izi", "ziz"]
 
 PREVIEW_PAIRS = 32
 _BETAS = (0.9, 0.99)
@@ -32,7 +33,10 @@ class ReconstructionTraining(Section):
         learning_rate: its rate.
         schedule: `constant`, or `cosine` down to 1%.
         distance: `squared` as in the paper, or `absolute`.
-        feature_weight: κ of the feature term.
+        variant: what the encoder learns from (Schlegl et al. 2019): `izi` from images, d(x, G(E(x)));
+            `izi_f` with the discriminator's features beside it, which the paper found best; `ziz` from latents of the
+            prior, d(z, E(G(z))), so it never sees a real image.
+        feature_weight: κ of the feature term; only `izi_f` has one.
         average: decay of the averaged weights that are deployed; 0: the trained ones themselves.
     """
 
@@ -42,6 +46,7 @@ class ReconstructionTraining(Section):
     learning_rate: Rate = 5e-5
     schedule: Schedule = "constant"
     distance: Distance = "squared"
+    variant: Variant = "izi_f"
     feature_weight: Weight = 1.0
     average: Decay = 0.0
 
@@ -77,17 +82,15 @@ class ReconstructionStage(Stage):
         }
 
     def step(self, images: Tensor, random: torch.Generator, progress: float) -> dict[str, Tensor]:
-        """Minimise mean d(x, G(E(x))) + κ mean d(f(x), f(G(E(x)))) (f-AnoGAN, eq. 4); see `Stage.step`."""
+        """Minimise the variant's loss; see `Stage.step`."""
         settings = self.settings
         set_rates(self.optimizers.values(), settings.schedule, progress, settings.steps)
-        with self.compute.autocast():
-            reconstructions = self.generator(self.encoder(images))
-            features = self.system.features(reconstructions) - self.system.features(images)
-        residual = self._distance(reconstructions.float() - images)
-        feature_residual = self._distance(features.float())
-        descend(residual + settings.feature_weight * feature_residual, self.optimizers["all"])
+        losses = self._latent_loss(random) if settings.variant == "ziz" else self._image_losses(images)
+        weights = {"features": settings.feature_weight}
+        weighted = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()])
+        descend(weighted.sum(), self.optimizers["all"])
         self.average.update()
-        return {"residual": residual.detach(), "features": feature_residual.detach()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def preview(self, images: Tensor, random: torch.Generator) -> Tensor:
@@ -96,6 +99,26 @@ class ReconstructionStage(Stage):
         with self.compute.autocast():
             reconstructions = self.system.generator(self.system.encode(images)).float()
         return torch.stack([images, reconstructions], 1).flatten(0, 1)
+
+    def _image_losses(self, images: Tensor) -> dict[str, Tensor]:
+        """Return mean d(x, G(E(x))), and for izi_f mean d(f(x), f(G(E(x)))) (f-AnoGAN, eq. 4)."""
+        with self.compute.autocast():
+            reconstructions = self.generator(self.encoder(images))
+        losses = {"residual": self._distance(reconstructions.float() - images)}
+        if self.settings.variant == "izi_f":
+            with self.compute.autocast():
+                features = self.system.features(reconstructions) - self.system.features(images)
+            losses["features"] = self._distance(features.float())
+        return losses
+
+    def _latent_loss(self, random: torch.Generator) -> dict[str, Tensor]:
+        """Return mean d(z, E(G(z))) of latents of the prior."""
+        latents = self.system.draw_latents(self.batch_size, random)
+        with self.compute.autocast():
+            with torch.no_grad():
+                images = self.generator(latents)
+            found = self.encoder(images)
+        return {"latent": self._distance(found.float() - latents)}
 
     def _distance(self, values: Tensor) -> Tensor:
         return (values.abs() if self.settings.distance == "absolute" else values * values).mean()

@@ -1,6 +1,6 @@
 """One run: its stages step by step, with log, grids, checkpoints and a clean end at an interruption."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from rich.console import Console
@@ -13,6 +13,7 @@ from ganspect.train.batches import Batches
 from ganspect.train.checkpoint import Position, load_checkpoint, read_position, save_checkpoint, save_weights
 from ganspect.train.compute import Compute
 from ganspect.train.folder import RunFolder
+from ganspect.train.health import FIGURES, judge
 from ganspect.train.interrupt import deferred_interrupts
 from ganspect.train.log import TrainingLog
 from ganspect.train.previews import write_grid
@@ -41,7 +42,7 @@ class Trainer:
         compute.place(system)
 
     def run(self) -> None:
-        """Train what is left to train, and write the weights.
+        """Train what is left to train, write how healthy the stages were at their ends, and the weights.
 
         Raises:
             RunError: the checkpoint is damaged, or a loss is no number any more.
@@ -61,6 +62,7 @@ class Trainer:
                 task = progress.add_task(name, total=plans[name].steps, completed=done, detail="")
                 _StageLoop(self, name, stage, plans[name].steps).run(done, interrupted, progress, task)
                 position = None
+        self.folder.write_health(judge(self.log.columns(FIGURES)))
         save_weights(self.folder.weights, self.system.eval())
         self.folder.checkpoint.unlink(missing_ok=True)
 
@@ -106,13 +108,20 @@ class _StageLoop:
     def _write_what_is_due(self, taken: int, progress: Progress, task: TaskID) -> None:
         settings, last = self.trainer.settings, taken == self.steps
         if taken % settings.log_every == 0 or last:
-            figures = self.trainer.log.write(self.name, taken)
+            figures = self.trainer.log.write(self.name, taken, self._check(taken))
             self._require_finite(figures, taken)
             progress.update(task, detail="  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         if taken % settings.sample_every == 0 or last:
             write_grid(self.trainer.folder.sample(self.name, taken), self._preview())
         if taken % settings.checkpoint_every == 0 and not last:
             self._save(taken)
+
+    def _check(self, taken: int) -> Mapping[str, float]:
+        trainer = self.trainer
+        random = random_for(trainer.seed, self.name, "check", taken)
+        # The batch that comes next: the step just taken was learnt from the one before.
+        images = trainer.batches.take(self.name, taken * self.images_per_step, self.stage.batch_size, random)
+        return self.stage.check(trainer.compute.images(images), random)
 
     def _preview(self) -> Tensor:
         random = random_for(self.trainer.seed, self.name, "preview")
@@ -123,8 +132,8 @@ class _StageLoop:
         wrong = [name for name, value in figures.items() if value != value or abs(value) == float("inf")]
         if wrong:
             raise RunError(
-                f"the {wrong[0]} loss of stage {self.name} is no number any more at step {taken}; lower "
-                f"training.{self.name}.learning_rate and train into a new folder"
+                f"the {wrong[0]} {'figure' if wrong[0] in FIGURES else 'loss'} of stage {self.name} is no number any "
+                f"more at step {taken}; lower training.{self.name}.learning_rate and train into a new folder"
             )
 
     def _save(self, taken: int) -> None:

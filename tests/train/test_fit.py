@@ -32,7 +32,7 @@ def test_a_run_folder_holds_everything(tiny_run: Path, mvtec_folder: Path) -> No
     assert (record["precision"], record["device"], record["skipped"]) == ("fp32", "cpu", [])
     assert yaml.safe_load((tiny_run / "config.yaml").read_text())["data"]["source"] == str(mvtec_folder)
     lines = (tiny_run / "log.csv").read_text().splitlines()
-    assert lines[0] == "stage,step,images_per_s,discriminator,penalty,generator,residual,features"
+    assert lines[0] == "stage,step,images_per_s,discriminator,penalty,generator,diversity,residual,features"
     assert [line.split(",")[:2] for line in lines[1:]] == [
         [stage, step] for stage in ("gan", "encoder") for step in ("10", "20", "30")
     ]

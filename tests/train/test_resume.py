@@ -1,5 +1,6 @@
 """A run that is killed anywhere goes on to exactly the weights of an uninterrupted one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from safetensors.torch import load_file
 from ganspect.errors import RunError
 from ganspect.train.checkpoint import Position, read_position
 from ganspect.train.gan import GanStage
+from ganspect.train.health import FIGURES
+from ganspect.train.log import TrainingLog
 from tests.conftest import make_mvtec_folder, train_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +96,13 @@ def logged(run: Path) -> list[list[str]]:
     return [[*line[:2], *line[3:]] for line in lines]
 
 
+def checked(run: Path) -> tuple[object, object]:
+    """Return the checks that were logged, and the health that came of them."""
+    health = json.loads((run / "run.json").read_text())["health"]
+    assert list(health["stages"]["gan"]) == list(FIGURES)
+    return TrainingLog(run / "log.csv").columns(FIGURES), health
+
+
 def test_killed_killed_while_writing_terminated_and_resumed(mvtec_folder: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train_tiny(whole, mvtec_folder, *OVERRIDES)
@@ -115,6 +125,7 @@ def test_killed_killed_while_writing_terminated_and_resumed(mvtec_folder: Path, 
 
     train_tiny(broken, mvtec_folder, *OVERRIDES)
     require_equal(whole, broken)
+    assert checked(whole) == checked(broken)
     assert {line[0] + line[1] for line in logged(whole)} == {line[0] + line[1] for line in logged(broken)}
     assert not list(broken.glob(".*"))
 
