@@ -114,5 +114,5 @@ class Fanogan(System):
     def begin(self, images: Callable[[int], Tensor]) -> None:
         """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
         if self.recipe.network.linear_path:
-            axes = [{"vertical": 2, "horizontal": 3}[flip] for flip in self.recipe.data.flips]
-            self.latent_deviation.copy_(start_at_pca(self.generator, self.encoder, images, axes))
+            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
+            self.latent_deviation.copy_(deviation)

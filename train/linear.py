@@ -8,7 +8,7 @@ every latent by the same length; on whitened latents the strong components would
 ones creep (ELPV mono, 10 steps, seed 0: AUROC 0.954 whitened, 0.962 by half).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,12 @@ class LinearPath(nn.Linear):
             return super().forward(values.float())
 
 
+FLIP_AXES = {"vertical": 2, "horizontal": 3}
+"""Axes of (N,C,H,W) images along which a recipe's flips mirror."""
+
+
 def start_at_pca(
-    generator: nn.Module, encoder: nn.Module | None, images: Callable[[int], Tensor], flips: list[int]
+    generator: nn.Module, encoder: nn.Module | None, images: Callable[[int], Tensor], flips: Sequence[str]
 ) -> Tensor:
     """Set the linear paths to a PCA, and let the convolutions beside them start near zero.
 
@@ -42,7 +46,7 @@ def start_at_pca(
         generator: with `linear`, and `layers` ending in a transposed convolution.
         encoder: with `linear`, and `layers` ending in a linear layer.
         images: returns at most so many training images, (N,C,H,W).
-        flips: axes (2 vertical, 3 horizontal) along which mirrored images are as normal.
+        flips: `vertical`, `horizontal`: directions in which mirrored images are as normal.
 
     Returns:
         (D,) deviation of each latent; 1 for latents beyond the PCA's components.
@@ -53,7 +57,7 @@ def start_at_pca(
     forth, back = getattr(encoder, "linear", None), generator.linear
     if encoder is None or not isinstance(forth, LinearPath) or not isinstance(back, LinearPath):
         raise ConfigError("only networks with network.linear_path can start at a PCA; set it")
-    sample = _mirrored(images(LARGEST_SAMPLE >> len(flips)), flips)
+    sample = _mirrored(images(LARGEST_SAMPLE >> len(flips)), [FLIP_AXES[flip] for flip in flips])
     mean, components, deviations = _pca(sample.flatten(1), back.in_features)
     count, half = len(deviations), deviations.sqrt()
     with torch.no_grad():

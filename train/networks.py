@@ -108,7 +108,7 @@ class Features(nn.Module):
             batch_norm: after every convolution but the first; a critic with gradient penalty must have none.
         """
         super().__init__()
-        self.layers = nn.Sequential(*_descent(pyramid, batch_norm=batch_norm, last=levels))
+        self.layers = nn.Sequential(*descent(pyramid, batch_norm=batch_norm, last=levels))
 
     def forward(self, image: Tensor) -> Tensor:
         """Turn (N,C,H,W) images in [-1, 1] into (N,F,h,w) activations."""
@@ -122,7 +122,7 @@ class Head(nn.Module):
     def __init__(self, pyramid: Pyramid, levels: int | None, *, batch_norm: bool) -> None:
         """Build it with PyTorch's initial weights; see `Features` for the arguments."""
         super().__init__()
-        rest = [] if levels is None else _descent(pyramid, batch_norm=batch_norm, first=levels)
+        rest = [] if levels is None else descent(pyramid, batch_norm=batch_norm, first=levels)
         self.layers = nn.Sequential(*rest, nn.Flatten(), nn.Linear(pyramid.flat_top, 1))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -140,8 +140,8 @@ class Encoder(nn.Module):
     def __init__(self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False) -> None:
         """Build it with PyTorch's initial weights; see `Generator` for the arguments."""
         super().__init__()
-        descent = _descent(pyramid, batch_norm=not linear_path)
-        self.layers = nn.Sequential(*descent, nn.Flatten(), nn.Linear(pyramid.flat_top, latent_size))
+        convolutions = descent(pyramid, batch_norm=not linear_path)
+        self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(pyramid.flat_top, latent_size))
         pixels = pyramid.channels * math.prod(pyramid.size_hw)
         self.linear = LinearPath(pixels, latent_size) if linear_path else None
 
@@ -179,8 +179,8 @@ def _ascent(pyramid: Pyramid, latent_size: int, *, plain: bool) -> list[nn.Modul
     return layers if plain else [*layers, nn.Tanh()]
 
 
-def _descent(pyramid: Pyramid, *, batch_norm: bool, first: int = 0, last: int | None = None) -> list[nn.Module]:
-    """Return the levels from `first` up to `last`, without it."""
+def descent(pyramid: Pyramid, *, batch_norm: bool, first: int = 0, last: int | None = None) -> list[nn.Module]:
+    """Return DCGAN's stride-2 4x4 convolutions with LeakyReLU: the levels from `first` up to `last`, without it."""
     channels = [pyramid.channels, *pyramid.widths]
     layers: list[nn.Module] = []
     for level, (before, after) in list(enumerate(pairwise(channels)))[first:last]:

@@ -8,10 +8,12 @@ from ganspect.config import Recipe, nearest, parse
 from ganspect.errors import ConfigError
 from ganspect.scoring import SCORES
 from ganspect.train.anogan import Anogan
+from ganspect.train.egbad import Egbad
 from ganspect.train.fanogan import Fanogan
+from ganspect.train.ganomaly import Ganomaly
 from ganspect.train.system import System
 
-SYSTEMS: Mapping[str, type[System]] = {system.name: system for system in (Anogan, Fanogan)}
+SYSTEMS: Mapping[str, type[System]] = {system.name: system for system in (Anogan, Fanogan, Egbad, Ganomaly)}
 
 
 def find_system(name: object, origin: str) -> type[System]:

@@ -134,7 +134,10 @@ def _adam_step(state: State, gradient: Array, step: Array, adam: Adam) -> tuple[
     moves = to_float(step)[:, None]
     m_hat = adam_m / (1.0 - adam.beta1**moves)
     v_hat = adam_v / (1.0 - adam.beta2**moves)
-    latent = state.latent - adam.learning_rate * m_hat / (numeric.sqrt(v_hat) + adam.epsilon)
+    # m / (sqrt(v) + epsilon), both divided by epsilon: graph optimizers take an added 1e-8 for zero and drop it, and
+    # then a latent without gradient would be 0 / 0.
+    per_epsilon = 1.0 / adam.epsilon
+    latent = state.latent - adam.learning_rate * ((m_hat * per_epsilon) / (numeric.sqrt(v_hat) * per_epsilon + 1.0))
     if adam.clip is not None:
         latent = numeric.clip(latent, -adam.clip, adam.clip)
     return latent, adam_m, adam_v

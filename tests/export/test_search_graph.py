@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
+
+from tests.export.toy import Toy, write_toy_graphs
 
 State = dict[str, np.ndarray[Any, Any]]
 FIELDS = ("latent", "adam_m", "adam_v", "step", "best_score", "best_latent")
@@ -118,3 +121,17 @@ def test_memory_does_not_grow_with_steps(toy_folder: Path) -> None:
         return int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
 
     assert peak_kb(500) <= peak_kb(10) * 1.10
+
+
+def test_a_latent_that_the_generator_ignores_stays_where_it_is(tmp_path: Path) -> None:
+    """Its gradient is 0, and Adam's epsilon, which graph optimizers like to drop, must keep 0 / 0 away."""
+    toy = Toy()
+    with torch.no_grad():
+        toy.generator[0].weight[:, 2] = 0
+    write_toy_graphs(toy, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "search.onnx", providers=["CPUExecutionProvider"])
+    state = start(3)
+    after = search(session, state, 10)
+    np.testing.assert_array_equal(after["latent"][:, 2], np.clip(state["latent"][:, 2], -2.5, 2.5))
+    assert np.isfinite(after["latent"]).all()
+    assert (after["latent"][:, 3] != state["latent"][:, 3]).all()
