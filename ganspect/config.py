@@ -79,7 +79,7 @@ class NetworkSettings(Section):
         latent_size: D, the length of a latent.
         feature_levels: halvings after which the discriminator's activations are taken as f; absent: after all.
         linear_path: a linear map beside the convolutions of generator and encoder, started at the PCA of the training
-            images, in place of batch norm and tanh; for aligned parts (f-AnoGAN only).
+            images, in place of batch norm and tanh; for aligned parts.
     """
 
     width: Annotated[int, Field(ge=4, le=256)] = 64

@@ -5,7 +5,7 @@
 The paper has no encoder; here one can be trained on its GAN, so that the search starts near the answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pydantic import model_validator
@@ -14,6 +14,7 @@ from torch import Tensor
 from ganspect.config import Positive, Recipe
 from ganspect.train.compute import Compute
 from ganspect.train.gan import GanStage, GanTraining
+from ganspect.train.linear import start_at_pca
 from ganspect.train.losses import GanLossName
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid, initialise_as_dcgan
 from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining
@@ -49,9 +50,11 @@ class AnoganRecipe(Recipe):
     training: AnoganTraining = AnoganTraining()
 
     @model_validator(mode="after")
-    def _without_linear_path(self) -> "AnoganRecipe":
-        if self.network.linear_path or self.training.gan.anchor_weight:
-            raise ValueError("network.linear_path and training.gan.anchor_weight are f-AnoGAN's; use system: fanogan")
+    def _linear_path_has_an_encoder(self) -> "AnoganRecipe":
+        if self.network.linear_path and not self.training.encoder.steps:
+            raise ValueError("network.linear_path needs an encoder, which starts as a PCA; set training.encoder.steps")
+        if self.training.gan.anchor_weight and not self.network.linear_path:
+            raise ValueError("training.gan.anchor_weight needs network.linear_path, whose encoder starts as a PCA")
         return self
 
 
@@ -66,13 +69,21 @@ class Anogan(System):
     def __init__(self, recipe: AnoganRecipe) -> None:
         """Build the networks with DCGAN's initial weights."""
         super().__init__(recipe)
-        pyramid = Pyramid.of(recipe)
+        pyramid, network = Pyramid.of(recipe), recipe.network
         self.recipe: AnoganRecipe = recipe
-        self.generator = Generator(pyramid, recipe.network.latent_size)
-        self.features = Features(pyramid, recipe.network.feature_levels, batch_norm=True)
-        self.head = Head(pyramid, recipe.network.feature_levels, batch_norm=True)
+        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path)
+        self.features = Features(pyramid, network.feature_levels, batch_norm=True)
+        self.head = Head(pyramid, network.feature_levels, batch_norm=True)
         initialise_as_dcgan(self)
-        self.encoder = Encoder(pyramid, recipe.network.latent_size) if recipe.training.encoder.steps else None
+        self.encoder = None
+        if recipe.training.encoder.steps:
+            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
+
+    def begin(self, images: Callable[[int], Tensor]) -> None:
+        """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
+        if self.recipe.network.linear_path:
+            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
+            self.latent_deviation.copy_(deviation)
 
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
         """Return f(x) and D(x); see `System.see`."""

@@ -2,6 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.conftest import TINY_RECIPE
 
 
 def test_no_published_suite_uses_a_seed_that_recipes_were_developed_on(tmp_path: Path):
@@ -71,3 +74,43 @@ def test_a_missing_data_folder_is_one_sentence(capsys: pytest.CaptureFixture[str
 
     assert main(["elpv", "--data", "/nowhere"]) == 2
     assert "the data folder /nowhere does not exist" in capsys.readouterr().err
+
+
+def test_a_suite_trains_exports_and_evaluates_and_goes_on_where_it_stopped(
+    tmp_path: Path, mvtec_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    import detection
+    from suites import Case, Suite
+
+    short = {"steps": 2, "batch_size": 4}
+    recipe = {
+        **TINY_RECIPE,
+        "system": "fanogan",
+        "training": {**TINY_RECIPE["training"], "gan": short, "encoder": short},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    case = Case(recipe=tmp_path / "tiny.yaml", data=[str(mvtec_folder)], seeds=[2], overrides=("search.steps=2",))
+    monkeypatch.setattr(detection, "read_suites", lambda: {"tiny": Suite(title="Tiny", about="a test", cases=[case])})
+    arguments = ["tiny", "--out", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+    commands = []
+    call = detection._call
+
+    def counted(folder: Path, name: str, arguments: list[str]) -> None:
+        commands.append(name)
+        if commands == ["train", "export"]:
+            raise KeyboardInterrupt
+        call(folder, name, arguments)
+
+    monkeypatch.setattr(detection, "_call", counted)
+    assert detection.main(arguments) == 130
+    assert detection.main(arguments) == 0
+    assert commands == ["train", "export", "train", "export", "evaluate"]
+    printed = capsys.readouterr().out
+    assert "| `tiny` |" in printed
+    (path,) = (tmp_path / "results").rglob("*.json")
+    result = json.loads(path.read_text())
+    assert (result["system"], result["seed"], result["overrides"]) == ("fanogan", 2, ["search.steps=2"])
+    assert result["training"]["steps"] == {"gan": 2, "encoder": 2}
+    assert result["training"]["seconds"] > 0
+    assert set(result["systems"]) == {"search", "encoder"}
+    assert not any((tmp_path / "work").rglob("*.onnx"))
