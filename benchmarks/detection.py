@@ -111,7 +111,6 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
     metrics = json.loads((folder / "report/metrics.json").read_text(encoding="utf-8"))
     record = json.loads((folder / "run/run.json").read_text(encoding="utf-8"))
     recipe = yaml.safe_load((folder / "run/config.yaml").read_text(encoding="utf-8"))
-    scores = {name: [score["auroc"], score["at_start"]["auroc"]] for name, score in metrics["scores"].items()}
     training = record["training"]
     return {
         "benchmark": "detection",
@@ -131,8 +130,11 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
         "deployed_score": {mode: recipe["score"][mode] for mode in ("search", "encoder")},
         "search": recipe["search"],
         "scores": {
-            name: {"auroc": _value(search), "at_start": _value(start)} for name, (search, start) in scores.items()
+            name: {"auroc": _value(score["auroc"])}
+            | {where: _value(score[where]["auroc"]) for where in ("at_start", "at_last") if where in score}
+            for name, score in metrics["scores"].items()
         },
+        "health": metrics["bundle"]["health"],
         "environment": metrics["environment"] | {"torch": record["versions"].get("torch")},
     }
 

@@ -228,7 +228,11 @@ def _footer(results: Sequence[Result]) -> str:
     }
     images = sorted({result["counts"]["normal"] + result["counts"]["anomalous"] for result in results})
     tested = f"{images[0]}" if len(images) == 1 else f"{images[0]} to {images[-1]}"
-    return f"Tested on {tested} images a run. Trained on: {'; '.join(sorted(machines))}.\n"
+    lines = [f"Tested on {tested} images a run. Trained on: {'; '.join(sorted(machines))}.\n"]
+    for result in results:
+        for warning in result.get("health", {}).get("warnings", []):
+            lines.append(f"- `{_title(result)}`, {result['data']}, seed {result['seed']}: {warning}\n")
+    return "\n".join(lines)
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

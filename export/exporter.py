@@ -43,13 +43,16 @@ N_STARTS = 64
 """Random start latents stored in every bundle; searches use the first `restarts` of them."""
 
 
-def export_run(run_folder: Path, out: Path, false_alarm_rate: float | None = None) -> None:
+def export_run(
+    run_folder: Path, out: Path, false_alarm_rate: float | None = None, *, system_type: type[System] | None = None
+) -> None:
     """Export and calibrate a finished run; print what was written.
 
     Args:
         run_folder: as `ganspect train` wrote it.
         out: the bundle's folder; an older bundle there is replaced when the new one is whole.
         false_alarm_rate: to calibrate for; None: 1%, or the least that the held-out images support.
+        system_type: a system that is not in `ganspect.train.systems.SYSTEMS`.
 
     Raises:
         RunError: the run is unfinished or damaged, or its data moved.
@@ -60,7 +63,7 @@ def export_run(run_folder: Path, out: Path, false_alarm_rate: float | None = Non
     console = Console(stderr=True)
     require_replaceable(out, marker=MANIFEST)
     require_writable(out.parent)
-    run = load_run(run_folder)
+    run = load_run(run_folder, system_type=system_type)
     held_out = [(sample.name, frame) for sample, frame in run.held_out()]
     with new_folder(out, what=MANIFEST) as folder:
         with console.status("tracing the graphs, gradient and search loop included"):
@@ -70,6 +73,7 @@ def export_run(run_folder: Path, out: Path, false_alarm_rate: float | None = Non
         write_manifest(run, folder, figures)
         calibration = calibrate(folder, held_out, false_alarm_rate, f"held out of {run.training.source}")
     _print_summary(out, figures, calibration)
+    _print_warnings(run)
 
 
 def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
@@ -108,6 +112,7 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
         sha256={name: sha256_of(folder / name) for name in files},
         parity=dict(parity),
         training=run.training,
+        health=run.health,
         recipe=run.recipe.model_dump(mode="json"),
         versions=_versions(),
     )
@@ -170,6 +175,7 @@ def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
         needs_pixel_statistics=any(
             SCORES[name].needs_pixel_statistics for name in (recipe.score.search, encoder) if name is not None
         ),
+        scale=recipe.score.scale,
     )
 
 
@@ -214,3 +220,8 @@ def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord) 
         f"next: ganspect evaluate {out} DATA --out REPORT   or   ganspect screen {out} SOURCE --out OUT",
         highlight=False,
     )
+
+
+def _print_warnings(run: Run) -> None:
+    for sentence in run.health.warnings:
+        Console().print(f"warning: training: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

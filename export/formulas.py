@@ -117,6 +117,10 @@ class Formulas:
         return latent, *scores, to_pixels(match.reconstruction), residual_map(x, match.reconstruction)
 
     @property
+    def _needs_sight(self) -> bool:
+        return bool((self.score.needs | self.loss.needs) - {"pixels"})
+
+    @property
     def _has_encoder(self) -> bool:
         return self.system.encoder is not None
 
@@ -124,8 +128,8 @@ class Formulas:
         self, x: Tensor, fixed: Mapping[str, Tensor], reconstruction: Tensor, pixels: tuple[Tensor, ...]
     ) -> Match:
         anchor = fixed.get("anchor")
-        # Without its anchor a discriminator of pairs cannot see, and nothing that is needed asks it to.
-        seen = Seen() if self.system.anchored and anchor is None else self.system.see(reconstruction, anchor)
+        # What nothing needs is not traced; and without its anchor a discriminator of pairs could not see.
+        seen = self.system.see(reconstruction, anchor) if self._needs_sight else Seen()
         of_image = Seen(fixed.get("features"), fixed.get("logit"))
         return with_pixels(matched(x, of_image, reconstruction, seen, anchor), pixels)
 

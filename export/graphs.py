@@ -36,15 +36,19 @@ class Sizes:
 
 
 def graph_builders(formulas: Formulas, sizes: Sizes) -> dict[str, Callable[[], onnx.ModelProto]]:
-    """Return, by name, what traces each graph; without an encoder there is no `encoder` and no `score`."""
+    """Return, by name, what traces each graph.
+
+    Without an encoder there is no `encoder` and no `score`; without networks that see anything, no `features`.
+    """
     example = _Example(formulas, sizes)
     search = _Search(formulas, example)
     builders = {
         "generator": lambda: trace(formulas.system.generator, [example.latent], ["latent"], ["image"]),
-        "features": lambda: trace(formulas.see, example.seen_inputs, formulas.seen_inputs, list(formulas.system.views)),
         "step": search.step,
         "search": search.search,
     }
+    if views := list(formulas.system.views):
+        builders["features"] = lambda: trace(formulas.see, example.seen_inputs, formulas.seen_inputs, views)
     if (encoder := formulas.system.encoder) is not None:
         builders["encoder"] = lambda: trace(encoder, [example.x], ["image"], ["latent"])
         builders["score"] = lambda: example.trace(formulas.scores, ["image", *example.maps], SCORE_OUTPUTS)

@@ -91,6 +91,8 @@ class ParityCheck:
 
     def _seen(self, batch: int) -> None:
         system, inputs = self._reference.system, {"image": to_image(self._image(batch))}
+        if not system.views:
+            return
         if system.anchored:
             inputs["latent"] = self._latent(batch)
         with torch.no_grad():

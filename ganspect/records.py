@@ -63,6 +63,8 @@ class ScoreRecord(Record):
         alpha: α of EGBAD's scores.
         kappa: κ of f-AnoGAN's score.
         needs_pixel_statistics: whether a deployed score does.
+        scale: `min_max`: users see the deployed scores relative to the calibration's `ScoreRange`; decisions are taken
+            on raw ones.
     """
 
     search: str
@@ -73,6 +75,7 @@ class ScoreRecord(Record):
     alpha: float = 0.9
     kappa: float = 1.0
     needs_pixel_statistics: bool
+    scale: Literal["none", "min_max"] = "none"
 
 
 class GraphRecord(Record):
@@ -105,6 +108,18 @@ class TrainingRecord(Record):
     steps: dict[str, int]
 
 
+class Health(Record):
+    """What the last checks of a training's stages say (`ganspect.train.health`); part of run.json and manifest.json.
+
+    Attributes:
+        stages: the figures of each stage's last check, by the stage's name; only of stages that have any.
+        warnings: one sentence for each thing that is wrong, such as a collapsed generator.
+    """
+
+    stages: dict[str, dict[str, float]] = {}
+    warnings: list[str] = []
+
+
 class Manifest(Record):
     """`manifest.json`: everything that a runtime must know, and the hash of every file."""
 
@@ -119,6 +134,7 @@ class Manifest(Record):
     sha256: dict[str, str] = Field(description="of every file that export wrote, by its path in the bundle")
     parity: dict[str, Any]
     training: TrainingRecord
+    health: Health = Health()
     recipe: dict[str, Any]
     versions: dict[str, str]
 
@@ -141,6 +157,13 @@ class Threshold(Record):
     upper_limit_95: float
 
 
+class ScoreRange(Record):
+    """The lowest and highest finite score of the normal frames that the statistics are of, none of the threshold's."""
+
+    low: float
+    high: float
+
+
 class CalibrationRecord(Record):
     """One calibration: its thresholds and how they came about.
 
@@ -155,6 +178,8 @@ class CalibrationRecord(Record):
         statistics_file: safetensors with `pixel_mean` and `pixel_deviation` (H,W), path in the bundle.
         statistics_sha256: its hash.
         fingerprints: of all frames used.
+        search_range: of the search score over the statistics' frames; None in records of older versions.
+        encoder_range: of the encoder score; None without an encoder.
     """
 
     created: str
@@ -167,6 +192,8 @@ class CalibrationRecord(Record):
     statistics_file: str
     statistics_sha256: str
     fingerprints: list[str]
+    search_range: ScoreRange | None = None
+    encoder_range: ScoreRange | None = None
 
 
 class Calibrations(Record):

@@ -3,6 +3,7 @@
 ganspect calibrate bundle normal_images --false-alarm-rate 0.02
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,11 +22,12 @@ from ganspect.errors import CalibrationError, ImageError, OutputError
 from ganspect.files import require_writable, write_atomically
 from ganspect.preprocess import Frame, convert
 from ganspect.progress import progress_bar
-from ganspect.records import CalibrationRecord, Threshold
+from ganspect.records import CalibrationRecord, ScoreRange, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.conformal import LEAST_RATE, conformal_threshold, exact_rate, least_count, smallest_rate
 from ganspect.runtime.frames import ScoredFrame, score_frames
 from ganspect.runtime.inspector import tile_grid
+from ganspect.runtime.scale import min_max_scale
 from ganspect.runtime.search import LatentSearch, neutral_statistics
 from ganspect.scoring import DEVIATION_FLOOR
 
@@ -61,7 +63,7 @@ def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> No
     bundle = open_bundle(bundle_folder)
     require_writable(bundle_folder)
     frames, skipped = _read_normal(bundle, images)
-    _print(Console(), bundle_folder, calibrate(bundle_folder, frames, rate, images), skipped)
+    _print(Console(), bundle, calibrate(bundle_folder, frames, rate, images), skipped)
 
 
 def calibrate(
@@ -69,8 +71,9 @@ def calibrate(
 ) -> CalibrationRecord:
     """Set a bundle's thresholds from normal frames, exit off, and append them to its record.
 
-    A quarter of the frames gives the pixel statistics, the others the thresholds (`split_calibration`). Frames with the
-    same pixels count once. Where no rate is given and 1% is not supported, a line on standard error says so.
+    A quarter of the frames gives the pixel statistics and the range of the scores, the others the thresholds
+    (`split_calibration`). Frames with the same pixels count once. Where no rate is given and 1% is not supported, a
+    line on standard error says so.
 
     Args:
         bundle_folder: the bundle.
@@ -91,9 +94,9 @@ def calibrate(
     parts = _split(bundle, frames)
     _require_enough(parts, rate)
     with open_backend(backend, bundle) as opened:
-        statistics, scored = _two_passes(bundle, opened, parts)
-    search = conformal_threshold([frame.search_score for frame in scored], rate)
-    encoder_scores = [frame.encoder_score for frame in scored if frame.encoder_score is not None]
+        statistics, first, scored = _passes(bundle, opened, parts)
+    search = conformal_threshold(_search_scores(scored), rate)
+    encoder_scores = _encoder_scores(scored)
     file, digest = _write_statistics(bundle_folder, statistics)
     record = CalibrationRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -106,6 +109,8 @@ def calibrate(
         statistics_file=file,
         statistics_sha256=digest,
         fingerprints=parts.fingerprints,
+        search_range=score_range(_search_scores(first)),
+        encoder_range=score_range(_encoder_scores(first)),
     )
     append_calibration(bundle_folder, record)
     _warn_if_loose(search, rate)
@@ -128,17 +133,40 @@ def pixel_statistics(residuals: Sequence[np.ndarray]) -> PixelStatistics:
     return PixelStatistics(mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
 
 
-def _two_passes(bundle: Bundle, backend: Backend, parts: _Parts) -> tuple[PixelStatistics, list[ScoredFrame]]:
-    """Measure the pixel statistics with neutral maps, then score the other frames with the real ones."""
+def score_range(scores: Sequence[float]) -> ScoreRange | None:
+    """Return the lowest and the highest of the scores that are finite; None without any."""
+    finite = [score for score in scores if math.isfinite(score)]
+    return ScoreRange(low=min(finite), high=max(finite)) if finite else None
+
+
+def _passes(
+    bundle: Bundle, backend: Backend, parts: _Parts
+) -> tuple[PixelStatistics, list[ScoredFrame], list[ScoredFrame]]:
+    """Measure the pixel statistics with neutral maps, then score all frames with the real ones.
+
+    The statistics' frames are searched again only where a deployed score depends on the maps.
+    """
+    again = bundle.manifest.scores.needs_pixel_statistics
+    total = len(parts.statistics) * (1 + again) + len(parts.threshold)
     neutral = neutral_statistics(bundle.manifest.image.size_hw)
     with progress_bar() as bar:
-        task = bar.add_task(
-            "calibrating", total=len(parts.statistics) + len(parts.threshold), detail="pixel statistics"
-        )
+        task = bar.add_task("calibrating", total=total, detail="pixel statistics")
         first = _pass(LatentSearch(bundle, backend, statistics=neutral), parts.statistics, bar, task)
         statistics = pixel_statistics([frame.residual for frame in first])
+        search = LatentSearch(bundle, backend, statistics=statistics)
+        if again:
+            bar.update(task, detail="range of the scores")
+            first = _pass(search, parts.statistics, bar, task)
         bar.update(task, detail="threshold")
-        return statistics, _pass(LatentSearch(bundle, backend, statistics=statistics), parts.threshold, bar, task)
+        return statistics, first, _pass(search, parts.threshold, bar, task)
+
+
+def _search_scores(frames: Sequence[ScoredFrame]) -> list[float]:
+    return [frame.search_score for frame in frames]
+
+
+def _encoder_scores(frames: Sequence[ScoredFrame]) -> list[float]:
+    return [frame.encoder_score for frame in frames if frame.encoder_score is not None]
 
 
 def _pass(search: LatentSearch, frames: list[NamedFrame], bar: Progress, task: TaskID) -> list[ScoredFrame]:
@@ -228,9 +256,12 @@ def _read_normal(bundle: Bundle, images: str) -> tuple[list[NamedFrame], list[Sk
     return frames, skipped
 
 
-def _print(console: Console, folder: Path, record: CalibrationRecord, skipped: list[Skipped]) -> None:
-    table = Table("score", "threshold", "images", "rank", "false alarms", "95% limit", title=f"calibration of {folder}")
-    for name, threshold in (("search", record.search), ("encoder", record.encoder)):
+def _print(console: Console, bundle: Bundle, record: CalibrationRecord, skipped: list[Skipped]) -> None:
+    headers = ["score", "threshold", "images", "rank", "false alarms", "95% limit"]
+    scaled = ["min-max scaled"] if bundle.manifest.scores.scale == "min_max" else []
+    table = Table(*headers, *scaled, title=f"calibration of {bundle.folder}")
+    rows = (("search", record.search, record.search_range), ("encoder", record.encoder, record.encoder_range))
+    for name, threshold, scores in rows:
         if threshold is not None:
             table.add_row(
                 name,
@@ -239,6 +270,7 @@ def _print(console: Console, folder: Path, record: CalibrationRecord, skipped: l
                 str(threshold.k),
                 f"{threshold.false_alarm_rate:.2%}",
                 f"{threshold.upper_limit_95:.2%}",
+                *(f"{min_max_scale(scores).of(threshold.value):.5g}" for _ in scaled if scores is not None),
             )
     console.print(table)
     console.print(

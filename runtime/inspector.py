@@ -22,6 +22,7 @@ from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
+from ganspect.runtime.scale import score_scale
 from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartScores
 from ganspect.runtime.verdict import Verdict
 
@@ -54,7 +55,7 @@ class Inspector:
     Attributes:
         bundle: what is run.
         mode: `search` or `encoder`.
-        threshold: T of this mode's score.
+        threshold: T of this mode's score, as verdicts report it.
         steps: K, iterations of the search at most.
         calibration: the one in force.
         grid: how frames become tiles.
@@ -67,7 +68,9 @@ class Inspector:
         self.bundle = bundle
         self.mode = mode
         self.calibration = bundle.require_calibration()
-        self.threshold = _threshold(bundle, self.calibration, mode).value
+        self._raw_threshold = _threshold(bundle, self.calibration, mode).value
+        self._scale = score_scale(bundle, mode)
+        self.threshold = self._scale.of(self._raw_threshold)
         self.steps = steps or self.calibration.steps
         _require_counted(self.steps, bundle.manifest.search.burn_in)
         self.grid = tile_grid(bundle)
@@ -103,7 +106,7 @@ class Inspector:
 
         Raises:
             BundleError: the bundle is damaged, or has no encoder in encoder mode.
-            CalibrationError: it was never calibrated.
+            CalibrationError: it was never calibrated, or reports min-max scaled scores and has no range for that.
             ConfigError: an impossible mode, backend, number of steps, budget or number of threads.
             MissingDependencyError: the backend's package is not installed.
         """
@@ -138,8 +141,8 @@ class Inspector:
         return Verdict(
             verdict=verdict,
             anomalous=verdict != "normal",
-            score=float(finding.score.max()),
-            start_score=finding.start_score,
+            score=self._scale.of(float(finding.score.max())),
+            start_score=None if finding.start_score is None else self._scale.of(finding.start_score),
             threshold=self.threshold,
             outcome="complete" if self.mode == "encoder" else finding.outcome,
             steps=finding.steps,
@@ -176,11 +179,13 @@ class Inspector:
         start = self._search.score(tiles.images)
         score_ms = _since_ms(score_begin_ns) if start is not None else 0.0
         if self.mode == "encoder" and start is not None:
-            return _encoder_finding(start, self.threshold, score_ms)
+            return _encoder_finding(start, self._raw_threshold, score_ms)
         search_begin_ns = time.perf_counter_ns()
         # What follows the search takes about what it took for the frame before.
         deadline = None if self._budget_ms is None else Deadline(begin_ns, self._budget_ms - self._after_search_ms)
-        found = self._search.screen(tiles.images, start, threshold=self.threshold, steps=self.steps, deadline=deadline)
+        found = self._search.screen(
+            tiles.images, start, threshold=self._raw_threshold, steps=self.steps, deadline=deadline
+        )
         return _search_finding(start, found, score_ms, _since_ms(search_begin_ns))
 
     def _regions(self, heat_map: Maps, tiles: Tiles) -> tuple[Region, ...]:

@@ -15,6 +15,9 @@ from ganspect.runtime.search import Outcome
 class Verdict:
     """The verdict on one frame, and what it rests on.
 
+    Scores and threshold are on the scale that the bundle reports (`ganspect.runtime.scale`); the verdict is not touched
+    by it.
+
     Attributes:
         verdict: `normal` if the score is at or under the threshold, `undecided` if the time budget ended the
             search before that was known, else `anomalous`.

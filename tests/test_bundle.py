@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from ganspect.bundle import CALIBRATION, MANIFEST, Bundle, append_calibration, open_bundle
 from ganspect.errors import BundleError, CalibrationError
-from ganspect.records import SCHEMA_VERSION, CalibrationRecord, Threshold
+from ganspect.records import SCHEMA_VERSION, CalibrationRecord, Health, Threshold
 
 
 def _sha256(path: Path) -> str:
@@ -114,6 +114,22 @@ def test_a_whole_bundle_opens(folder):
     assert bundle.graph_path("search") == folder / "search.onnx"
     assert bundle.starts().shape == (2, 8)
     assert bundle.calibration is None
+
+
+def test_records_of_before_scale_and_health_are_read(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert "health" not in manifest
+    assert "scale" not in manifest["scores"]
+    append_calibration(folder, _calibration(folder))
+    calibrations = json.loads((folder / CALIBRATION).read_text())
+    for key in ("search_range", "encoder_range"):
+        del calibrations["entries"][0][key]
+    (folder / CALIBRATION).write_text(json.dumps(calibrations))
+    bundle = open_bundle(folder)
+    assert bundle.manifest.health == Health()
+    assert bundle.manifest.scores.scale == "none"
+    calibration = bundle.require_calibration()
+    assert (calibration.search_range, calibration.encoder_range) == (None, None)
 
 
 def test_a_folder_without_manifest_is_no_bundle(tmp_path):

@@ -35,7 +35,7 @@ class BottleneckTraining(Section):
         contextual_weight: of L_con, the distance of image and reconstruction.
         encoder_weight: of L_enc, mean (G_E(x) - E(G_D(G_E(x))))^2.
         adversarial: L_adv is the mean squared difference of `features` as in the paper, or the `cross_entropy` of
-            fooling the discriminator as in later versions of the authors' code.
+            fooling the discriminator as in the first version of the authors' code.
         contextual: `absolute` as in the paper, or `squared`.
         r1_weight: γ of R1 (Mescheder et al. 2018); 0 as in the paper.
         schedule: `constant`, or `cosine` down to 1%.
@@ -158,7 +158,7 @@ class BottleneckStage(Stage):
 
     @torch.no_grad()
     def _follow(self, codes: Tensor) -> None:
-        """Let the system's latent mean and deviation follow those of the codes."""
-        share = 1 - _CODE_DECAY
+        """Let the system's latent mean and deviation follow those of the codes; a plain mean over the first steps."""
+        share = max(1 - _CODE_DECAY, 1 / int(self.average.updates))
         self.system.latent_mean.lerp_(codes.mean(0), share)
         self.system.latent_deviation.lerp_(codes.std(0, correction=0), share)

@@ -21,9 +21,8 @@ from ganspect.config import Recipe, read_yaml, to_yaml
 from ganspect.datasets import Skipped
 from ganspect.errors import OutputError, RunError
 from ganspect.files import require_writable, write_atomically, write_json
-from ganspect.records import TrainingRecord
+from ganspect.records import Health, TrainingRecord
 from ganspect.train.compute import Compute, DeviceChoice, Precision
-from ganspect.train.health import Health
 
 
 class RunRecord(BaseModel):

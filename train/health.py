@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+
+from ganspect.records import Health
 
 DIVERSITY = "diversity"
 SEPARATED = "separated"
@@ -36,20 +37,6 @@ RECENT_CHECKS = 10
 So many because the beginning is no sign: a DCGAN that learnt a digit of MNIST well had a discriminator that was right
 about every image of every check in its first 475 steps, and made mistakes from then on.
 """
-
-
-class Health(BaseModel):
-    """What the last checks of a run's stages say; part of `run.json`.
-
-    Attributes:
-        stages: the figures of each stage's last check, by the stage's name; only of stages that have any.
-        warnings: one sentence for each thing that is wrong.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    stages: dict[str, dict[str, float]] = {}
-    warnings: list[str] = []
 
 
 def diversity(generated: Tensor, real: Tensor) -> float:

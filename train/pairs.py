@@ -66,7 +66,7 @@ def mnist_pairs(latent_size: int, *, dropout: float) -> PairFeatures:
     """Return the authors' discriminator of pairs for 28x28 grey images."""
     image = nn.Sequential(
         nn.Conv2d(1, 64, 4, 2, 1),
-        nn.LeakyReLU(_MNIST_SLOPE),
+        nn.Sequential(nn.LeakyReLU(_MNIST_SLOPE), nn.Dropout(dropout)),
         nn.Conv2d(64, 64, 4, 2, 1),
         nn.BatchNorm2d(64),
         nn.LeakyReLU(_MNIST_SLOPE),

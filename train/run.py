@@ -10,7 +10,7 @@ from ganspect.config import Recipe, read_yaml
 from ganspect.datasets import Sample, fingerprint, open_dataset, read_samples
 from ganspect.errors import DataError, RunError
 from ganspect.preprocess import Frame
-from ganspect.records import TrainingRecord
+from ganspect.records import Health, TrainingRecord
 from ganspect.train.checkpoint import load_weights
 from ganspect.train.folder import RunFolder
 from ganspect.train.seeds import seeded
@@ -27,12 +27,14 @@ class Run:
         system: in eval mode, on the CPU, float32, frozen; averaged weights.
         recipe: as resolved.
         training: what it was trained on.
+        health: of its stages at the end.
     """
 
     folder: Path
     system: System
     recipe: Recipe
     training: TrainingRecord
+    health: Health
 
     def held_out(self) -> list[tuple[Sample, Frame]]:
         """Read the normal images that were kept back for calibration, in the data set's order.
@@ -82,7 +84,7 @@ def load_run(folder: Path, *, system_type: type[System] | None = None) -> Run:
     recipe = parse_recipe(read_yaml(place.config, []), place.config, system_type)
     system = build_system(recipe, system_type or find_system(recipe.system, str(place.config)))
     load_weights(place.weights, system)
-    return Run(folder, system.eval().requires_grad_(False), recipe, record.training)
+    return Run(folder, system.eval().requires_grad_(False), recipe, record.training, record.health)
 
 
 def build_system(recipe: Recipe, system_type: type[System]) -> System:

@@ -114,12 +114,12 @@ class System(nn.Module, ABC):
         name: as recipes write it.
         recipe_type: the recipe class with this system's training settings.
         paper_score: name in `ganspect.scoring.SCORES` of the score in its paper.
-        views: what `see` gives; scores that need another cannot be computed.
+        views: what `see` gives, perhaps nothing; scores that need another cannot be computed.
         anchored: whether what it sees in an image depends on E(x) too (a discriminator of pairs).
         recipe: the settings.
         generator: (N,D) latents to (N,C,H,W) images in [-1, 1]; the deployed (averaged) weights.
         encoder: (N,C,H,W) images to (N,D) latents, or None (AnoGAN as in its paper).
-        features: (N,C,H,W) images to the discriminator's intermediate layer f, (N,F...).
+        features: (N,C,H,W) images to the discriminator's intermediate layer f, (N,F...); only where it is in `views`.
         latent_mean: (D,) of the prior; zeros in most systems.
         latent_deviation: (D,) of the prior: latents are drawn from N(latent_mean, latent_deviation^2); mostly ones.
     """
@@ -185,7 +185,7 @@ class System(nn.Module, ABC):
             anchor: (N,D) E of the image under inspection, whose reconstruction `image` may be; None where the system
                 is not `anchored`.
         """
-        return Seen(self.features(image))
+        return Seen(self.features(image)) if self.views else Seen()
 
     def match(self, image: Tensor, latent: Tensor) -> Match:
         """Return the image beside G(z) and what is seen in both; no pixel statistics."""

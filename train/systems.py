@@ -47,9 +47,19 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
             raise ConfigError(
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
-    if recipe.search.discrimination == "fooling" and "logit" not in system_type.views:
+    _require_discriminator(recipe, system_type, path)
+    return recipe
+
+
+def _require_discriminator(recipe: Recipe, system_type: type[System], path: Path) -> None:
+    search, views = recipe.search, system_type.views
+    if search.feature_weight and search.discrimination == "features" and "features" not in views:
+        raise ConfigError(
+            f"{path}: search.feature_weight is {search.feature_weight}, but {system_type.name} has no discriminator "
+            "whose features it could weigh; set it to 0"
+        )
+    if search.discrimination == "fooling" and "logit" not in views:
         raise ConfigError(
             f"{path}: search.discrimination is 'fooling', but {system_type.name} has no discriminator to fool; "
             "set it to features"
         )
-    return recipe

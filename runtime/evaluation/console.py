@@ -33,6 +33,19 @@ def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> N
     (console or Console()).print(table)
 
 
+def print_warnings(metrics: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what was wrong with the training, so that a bad table is not taken for a bad method.
+
+    Args:
+        metrics: as metrics.json has them.
+        console: to print on; absent: standard output.
+    """
+    for sentence in metrics["bundle"]["health"]["warnings"]:
+        (console or Console()).print(
+            f"warning: training: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
+
+
 def _cells(system: Mapping[str, Any]) -> tuple[str, str, str, str]:
     image, point = system["image"], system.get("at_threshold")
     auroc = with_interval(None if image is None else image["auroc"])

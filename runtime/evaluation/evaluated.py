@@ -10,6 +10,7 @@ from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.passes import FullPass, ScreenedPass
 from ganspect.runtime.inspector import Mode
+from ganspect.runtime.scale import ScoreScale
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Evaluated:
         mode: `search` or `encoder`, the score that the figures are for.
         steps: K of the full pass.
         images: that it was measured on.
-        full: scores with exit off.
+        full: scores with exit off, raw.
+        scales: on which the deployed score of each mode is shown; figures are computed on raw ones.
         screened: verdicts as deployed.
         pca: scores of the PCA; None where there are too few normal training images.
         intensity: (n,) mean intensity of each image, 0 to 255.
@@ -37,6 +39,7 @@ class Evaluated:
     steps: int
     images: LabelledImages
     full: FullPass
+    scales: Mapping[Mode, ScoreScale]
     screened: ScreenedPass
     pca: PcaScores | None
     intensity: Floats
@@ -46,5 +49,10 @@ class Evaluated:
 
     @property
     def score(self) -> Floats:
-        """Return the deployed score of the mode, (n,), exit off."""
+        """Return the deployed score of the mode, (n,), exit off, raw."""
         return self.full.of_mode(self.mode)
+
+    @property
+    def shown_score(self) -> Floats:
+        """Return the same as users see it."""
+        return self.scales[self.mode].of(self.score)

@@ -81,7 +81,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page: a first screen with headline and cards, then sections."""
+    """The whole page: a first screen with headline, warnings and cards, then sections."""
 
     title: str
     subtitle: str
@@ -90,6 +90,7 @@ class Page:
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
     footer: str
+    warnings: tuple[str, ...] = ()
 
 
 def render(page: Page) -> str:

@@ -14,7 +14,7 @@ from ganspect.runtime.evaluation.bootstrap import Floats
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.readout import Array, Readout
 from ganspect.runtime.inspector import Inspector, Mode
-from ganspect.runtime.search import LatentSearch, StartScores
+from ganspect.runtime.search import LatentSearch, SearchedTiles, StartScores
 from ganspect.runtime.verdict import Verdict
 
 _TILES_AT_ONCE = 64
@@ -30,6 +30,8 @@ class FullPass:
         encoder: (n,) the encoder's own score; None without an encoder.
         at_start: (n,) every score by name at the encoder's latent; None without an encoder.
         at_search: (n,) every score by name at the search's best latent; None in encoder mode.
+        at_last: (n,) every score by name at the latent after the search's last step, from its first start, where
+            AnoGAN's paper takes its score; None in encoder mode.
         latents: for each image (T,D), the search's best latent of each tile, in encoder mode the encoder's.
     """
 
@@ -38,6 +40,7 @@ class FullPass:
     encoder: Floats | None
     at_start: Mapping[str, Floats] | None
     at_search: Mapping[str, Floats] | None
+    at_last: Mapping[str, Floats] | None
     latents: tuple[Array, ...]
 
     def of_mode(self, mode: Mode) -> Floats:
@@ -54,7 +57,7 @@ class ScreenedPass:
 
     Attributes:
         verdicts: `normal`, `anomalous` or `undecided`.
-        scores: (n,) a bound where the image was cleared.
+        scores: (n,) as users see them; a bound where the image was cleared.
         anomalous: (n,) bool, the verdicts.
         steps: (n,) iterations taken.
         latency_ms: (n,) from the start of preprocessing to the verdict.
@@ -87,10 +90,7 @@ def full_pass(
         start = search.score(tiles)
         found = search.full(tiles, steps=steps) if mode == "search" else None
         latent = _latent(start) if found is None else found.latent
-        scores = {
-            **_start_columns(start, tiles, readout),
-            **({} if found is None else {"search": found.score, **_prefixed("search", readout.scores(tiles, latent))}),
-        }
+        scores = {**_start_columns(start, tiles, readout), **_search_columns(found, tiles, readout)}
         for name, score in scores.items():
             columns.setdefault(name, []).append(largest_of_frames(score, lengths))
         latents += np.split(latent, np.cumsum(lengths)[:-1])
@@ -140,6 +140,13 @@ def _start_columns(start: StartScores | None, tiles: Array, readout: Readout) ->
     return {"start": start.start_score, "encoder": start.encoder_score, **at_start}
 
 
+def _search_columns(found: SearchedTiles | None, tiles: Array, readout: Readout) -> dict[str, Array]:
+    if found is None:
+        return {}
+    at_search = _prefixed("search", readout.scores(tiles, found.latent))
+    return {"search": found.score, **at_search, **_prefixed("last", readout.scores(tiles, found.points))}
+
+
 def _latent(start: StartScores | None) -> Array:
     if start is None:
         raise ValueError("encoder mode needs a bundle with an encoder")
@@ -161,5 +168,6 @@ def _full_pass(columns: Mapping[str, Floats], latents: tuple[Array, ...]) -> Ful
         columns.get("encoder"),
         named("start"),
         named("search"),
+        named("last"),
         latents,
     )

@@ -14,7 +14,7 @@ from ganspect.progress import progress_bar
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.evaluation.baselines import PcaScores, mean_intensity, pca_scores
 from ganspect.runtime.evaluation.bootstrap import Interval, Resampling
-from ganspect.runtime.evaluation.console import print_table
+from ganspect.runtime.evaluation.console import print_table, print_warnings
 from ganspect.runtime.evaluation.curve import CurvePlan, draw_curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
 from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data, read_labelled, read_pixels
@@ -25,6 +25,7 @@ from ganspect.runtime.evaluation.report import build_report, pictures_section
 from ganspect.runtime.evaluation.scores_table import scores_table
 from ganspect.runtime.evaluation.summary import metrics_of
 from ganspect.runtime.inspector import Inspector, Mode
+from ganspect.runtime.scale import ScoreScale, score_scale
 from ganspect.runtime.search import LatentSearch
 
 MARKER = "metrics.json"
@@ -59,6 +60,7 @@ def evaluate(
         write_atomically(folder / "scores.csv", scores_table(evaluated).encode())
         write_json(folder / MARKER, metrics)
     print_table(metrics)
+    print_warnings(metrics)
     return metrics
 
 
@@ -71,6 +73,7 @@ def _measure(
     plan: CurvePlan | None,
     progress: Progress,
 ) -> Evaluated:
+    scales = _scales(bundle)
     inspector = Inspector(bundle, engine, mode=mode, steps=steps)
     search, readout, resampling = LatentSearch(bundle, engine), Readout(bundle, engine), Resampling()
     images = read_labelled(bundle, dataset, progress)
@@ -82,6 +85,7 @@ def _measure(
         steps=inspector.steps,
         images=images,
         full=full,
+        scales=scales,
         screened=screened_pass(images, inspector, progress),
         pca=_pca(images),
         intensity=mean_intensity(images.pixels),
@@ -89,6 +93,11 @@ def _measure(
         curve=None if plan is None else draw_curve(images, search, readout, plan, resampling, progress),
         resampling=resampling,
     )
+
+
+def _scales(bundle: Bundle) -> dict[Mode, ScoreScale]:
+    modes: tuple[Mode, ...] = ("search",) if bundle.require_calibration().encoder is None else ("search", "encoder")
+    return {mode: score_scale(bundle, mode) for mode in modes}
 
 
 def _pca(images: LabelledImages) -> PcaScores | None:

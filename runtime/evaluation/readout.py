@@ -31,7 +31,7 @@ class Readout:
         self._statistics = bundle.pixel_statistics()
         recorded = bundle.manifest.scores
         self._weights = ScoreWeights(recorded.feature_weight, recorded.alpha, recorded.kappa)
-        self._features = bundle.manifest.graphs["features"]
+        self._features = bundle.manifest.graphs.get("features")
         self.names = tuple(name for name in SCORES if name in recorded.formulas)
 
     def scores(self, images: Array, latents: Array) -> dict[str, Array]:
@@ -80,9 +80,11 @@ class Readout:
 
     @property
     def _needs_anchor(self) -> bool:
-        return "latent" in self._features.inputs or "code" in self._features.outputs
+        return self._features is not None and ("latent" in self._features.inputs or "code" in self._features.outputs)
 
     def _see(self, images: Array, anchor: Array | None) -> Mapping[str, Array]:
+        if self._features is None:
+            return {}
         inputs = {"image": images, "latent": anchor}
         return self._backend.run(
             "features", {name: value for name in self._features.inputs if (value := inputs[name]) is not None}

@@ -34,6 +34,7 @@ def build_report(evaluated: Evaluated, metrics: Mapping[str, Any], pictures: Sec
         f"{counts['normal']} normal and {counts['anomalous']} anomalous images that it has never seen",
         headline=headline,
         tone=tone,
+        warnings=tuple(f"Training: {warning}." for warning in bundle["health"]["warnings"]),
         cards=cards_of(metrics),
         sections=tuple(section for section in [*before, pictures, *after] if section is not None),
         footer=f"ganspect {metrics['environment']['ganspect']}; the same figures are in metrics.json, each image's in "
@@ -69,7 +70,7 @@ def _case(evaluated: Evaluated, index: int, opened: OpenedCase, heat_scale: floa
         name=sample.name,
         verdict=_verdict(sample.label, anomalous),
         right=anomalous == (sample.label == 1),
-        detail=f"{sample.kind} · score {evaluated.score[index]:.4g}{_ratio(evaluated, index)}",
+        detail=f"{sample.kind} · score {evaluated.shown_score[index]:.4g}{_beside_threshold(evaluated, index)}",
     )
 
 
@@ -79,9 +80,12 @@ def _verdict(label: int, anomalous: bool) -> str:
     return "false alarm" if anomalous else "passed"
 
 
-def _ratio(evaluated: Evaluated, index: int) -> str:
+def _beside_threshold(evaluated: Evaluated, index: int) -> str:
     calibration = evaluated.bundle.require_calibration()
     threshold = calibration.search if evaluated.mode == "search" else calibration.encoder
-    if threshold is None or threshold.value <= 0 or not math.isfinite(evaluated.score[index]):
+    if threshold is None:
         return ""
-    return f", {evaluated.score[index] / threshold.value:.2f} of the threshold"
+    if evaluated.bundle.manifest.scores.scale != "none":
+        return f", threshold {evaluated.scales[evaluated.mode].of(threshold.value):.4g}"  # 0 is no zero point there
+    score = evaluated.score[index]
+    return f", {score / threshold.value:.2f} of the threshold" if threshold.value > 0 and math.isfinite(score) else ""

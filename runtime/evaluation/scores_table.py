@@ -14,7 +14,9 @@ from ganspect.runtime.evaluation.evaluated import Evaluated
 def scores_table(evaluated: Evaluated) -> str:
     """Return the table as CSV; a score that was not computed is an empty field.
 
-    `score` is the deployed mode's with exit off, `verdict` and `steps` are as screened.
+    `score` is the deployed mode's with exit off, `verdict` and `steps` are as screened. `score`, `start_score` and
+    `encoder_score` are on the scale that the bundle reports; scores by name are raw: `search_NAME` at the search's best
+    latent, `last_NAME` at the one after its last step, `start_NAME` at the encoder's.
     """
     columns = _columns(evaluated)
     text = io.StringIO()
@@ -27,15 +29,16 @@ def scores_table(evaluated: Evaluated) -> str:
 
 
 def _columns(evaluated: Evaluated) -> dict[str, list[str] | None]:
-    full, screened = evaluated.full, evaluated.screened
+    full, screened, scales = evaluated.full, evaluated.screened, evaluated.scales
     return {
-        "score": _texts(evaluated.score),
-        "start_score": _texts(full.start),
-        "encoder_score": _texts(full.encoder),
+        "score": _texts(evaluated.shown_score),
+        "start_score": _texts(None if full.start is None else scales["search"].of(full.start)),
+        "encoder_score": _texts(None if full.encoder is None else scales["encoder"].of(full.encoder)),
         "verdict": list(screened.verdicts),
         "steps": [str(steps) for steps in screened.steps],
         "latency_ms": [f"{latency_ms:.3f}" for latency_ms in screened.latency_ms],
         **dict(_prefixed("search", full.at_search)),
+        **dict(_prefixed("last", full.at_last)),
         **dict(_prefixed("start", full.at_start)),
         "pca_worst": _texts(None if evaluated.pca is None else evaluated.pca.worst),
         "pca_mean": _texts(None if evaluated.pca is None else evaluated.pca.mean),

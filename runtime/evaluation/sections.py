@@ -108,7 +108,7 @@ def _lines(evaluated: Evaluated, metrics: Metrics) -> tuple[Line, ...]:
 def _threshold(evaluated: Evaluated, metrics: Metrics) -> Section:
     point = metrics["at_threshold"]
     drawing = Drawing(
-        histogram_plot(evaluated.score, evaluated.images.labels, point["threshold"]),
+        histogram_plot(evaluated.shown_score, evaluated.images.labels, point["threshold"]),
         "How the deployed scores are spread; images right of the threshold are flagged.",
         wide=True,
     )
@@ -151,13 +151,26 @@ def _scores(evaluated: Evaluated, metrics: Metrics) -> Section | None:
     for name, score in metrics["scores"].items():
         if score["deployed"]:
             strong.add(len(rows))
-        at_search = (
-            MISSING if name == "encoder" or metrics["protocol"]["mode"] == "encoder" else with_interval(score["auroc"])
-        )
-        rows.append((name, at_search, with_interval(score["at_start"]["auroc"]), score["formula"] or ""))
-    header = ("score", "AUROC at the search's best latent", "AUROC at the encoder's latent", "formula")
-    lead = "The deployed one is in bold. To choose another, compare on images whose figures you do not publish."
-    return Section("Every score side by side", lead, table=Table(header, tuple(rows), frozenset(strong)))
+        searched = name != "encoder" and metrics["protocol"]["mode"] == "search"
+        figures = (score["auroc"] if searched else None, score["at_last"]["auroc"], score["at_start"]["auroc"])
+        rows.append((name, *map(with_interval, figures), score["formula"] or ""))
+    header = ("score", "AUROC at the best", "after the last step", "at the encoder's start", "formula")
+    table = _measured(Table(header, tuple(rows), frozenset(strong)))
+    return Section("Every score side by side", _SCORES_LEAD, table=table)
+
+
+_SCORES_LEAD = (
+    "Taken at the best latent of the search, at the one after its last step (where AnoGAN's paper takes its score) and "
+    "at the encoder's, as far as mode and bundle have them. The deployed one is in bold. To choose another, compare on "
+    "images whose figures you do not publish."
+)
+
+
+def _measured(table: Table) -> Table:
+    """Return a table without the columns that hold nothing."""
+    kept = [index for index in range(len(table.header)) if any(row[index] != MISSING for row in table.rows)]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return Table(tuple(table.header[index] for index in kept), rows, table.strong)
 
 
 def _curve(evaluated: Evaluated, metrics: Metrics) -> Section | None:
@@ -215,6 +228,7 @@ def _protocol_rows(
     protocol, deployed = metrics["protocol"], metrics["deployed"]
     images = f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['skipped']} skipped"
     training = f"{bundle['system']}, trained on {bundle['training_images']} images of {bundle['trained_on']}"
+    scale = ", scaled by the calibration's minimum and maximum" if bundle["score_scale"] == "min_max" else ""
     search = f", {protocol['steps']} iterations, {bundle['restarts']} start(s)" if protocol["steps"] else ""
     resamples = f"{protocol['resamples']} resamples, seed {protocol['bootstrap_seed']}"
     agreement = f"{percent(deployed['agreement'])} of {deployed['images']} verdicts as in full"
@@ -225,13 +239,22 @@ def _protocol_rows(
             f"seed {protocol['split_seed']}, where the data set has no split of its own; no test image seen before",
         ),
         ("bundle", f"{bundle['folder']}: {training}"),
-        ("mode", f"{protocol['mode']}, score {bundle[protocol['mode'] + '_score']}{search}"),
+        ("training's health", _health(bundle["health"])),
+        ("mode", f"{protocol['mode']}, score {bundle[protocol['mode'] + '_score']}{scale}{search}"),
         ("intervals", f"bootstrap over images, each class apart, {resamples}; rates: Wilson"),
         ("as deployed", f"{agreement}, {deployed['flips']} differ"),
         ("calibrated", f"{bundle['calibrated']}, with {bundle['calibration_steps']} iterations"),
         ("exported with", ", ".join(f"{name} {version}" for name, version in bundle["exported_with"].items())),
         ("run with", _environment(environment)),
     )
+
+
+def _health(health: Metrics) -> str:
+    stages = [
+        f"stage {stage}: {', '.join(f'{name} {value:.3g}' for name, value in figures.items())}"
+        for stage, figures in health["stages"].items()
+    ]
+    return "; ".join(stages) or "not measured"
 
 
 def _environment(environment: Metrics) -> str:

@@ -60,13 +60,14 @@ def _systems(evaluated: Evaluated) -> dict[str, Json]:
     for mode, threshold in thresholds.items():
         score = scores[mode]
         if score is not None and threshold is not None:
-            systems[mode] = _system(evaluated, score, threshold)
+            systems[mode] = _system(evaluated, mode, score, threshold)
     return {str(mode): system for mode, system in systems.items()}
 
 
-def _system(evaluated: Evaluated, score: Floats, threshold: Threshold) -> Json:
+def _system(evaluated: Evaluated, mode: Mode, score: Floats, threshold: Threshold) -> Json:
     labels = evaluated.images.labels
-    point = asdict(operating_point(score, labels, threshold))
+    shown = {"threshold": evaluated.scales[mode].of(threshold.value)}
+    point = asdict(operating_point(score, labels, threshold)) | shown
     return {"image": _to_json(image_metrics(score, labels, evaluated.resampling)), "at_threshold": point}
 
 
@@ -74,9 +75,10 @@ def _scores(evaluated: Evaluated) -> Json:
     recorded = evaluated.bundle.manifest.scores
     full = evaluated.full
     main = full.at_search if full.at_search is not None else full.at_start
-    table = {
+    table: Json = {
         name: {
             "auroc": _auroc(evaluated, None if main is None else main[name]),
+            "at_last": {"auroc": _auroc(evaluated, None if full.at_last is None else full.at_last[name])},
             "at_start": {"auroc": _auroc(evaluated, None if full.at_start is None else full.at_start[name])},
             "formula": SCORES[name].formula,
             "deployed": name == recorded.search and evaluated.mode == "search",
@@ -87,7 +89,13 @@ def _scores(evaluated: Evaluated) -> Json:
         formula = recorded.formulas.get(recorded.encoder or "", recorded.encoder)
         auroc = _auroc(evaluated, full.encoder)
         deployed = evaluated.mode == "encoder"
-        table["encoder"] = {"auroc": auroc, "at_start": {"auroc": auroc}, "formula": formula, "deployed": deployed}
+        table["encoder"] = {
+            "auroc": auroc,
+            "at_last": {"auroc": None},
+            "at_start": {"auroc": auroc},
+            "formula": formula,
+            "deployed": deployed,
+        }
     return table
 
 
@@ -232,11 +240,13 @@ def _bundle(evaluated: Evaluated) -> Json:
         "trained_on": manifest.training.source,
         "training_images": manifest.training.n_training,
         "training_steps": manifest.training.steps,
+        "health": manifest.health.model_dump(mode="json"),
         "size_hw": list(manifest.image.size_hw),
         "channels": manifest.image.channels,
         "fit": manifest.image.fit,
         "search_score": manifest.scores.search,
         "encoder_score": manifest.scores.encoder,
+        "score_scale": manifest.scores.scale,
         "restarts": manifest.search.restarts,
         "calibrated": calibration.created,
         "calibration_steps": calibration.steps,

@@ -38,6 +38,9 @@ def test_bundle_is_whole_and_says_what_it_is(tiny_bundle: Path, tiny_run: Path) 
         "image", "latent", "adam_m", "adam_v", "step", "best_score", "best_latent", "part", "steps", "threshold"
     ]  # fmt: skip
     assert manifest.training == load_run(tiny_run).training
+    assert manifest.health == load_run(tiny_run).health
+    assert list(manifest.health.stages) == ["gan"]
+    assert manifest.scores.scale == "none"
     assert (manifest.system, manifest.scores.paper, manifest.scores.encoder) == ("fanogan", "fanogan", "fanogan")
     assert bundle.starts().shape == (exporter.N_STARTS, manifest.latent.size)
     assert bundle.starts().std() == pytest.approx(1, abs=0.1)
@@ -61,6 +64,23 @@ def test_anogan_has_no_encoder_and_no_encoder_threshold(tiny_anogan_bundle: Path
     assert sorted(bundle.manifest.graphs) == ["features", "generator", "search", "step"]
     assert bundle.manifest.scores.encoder is None
     assert bundle.require_calibration().encoder is None
+
+
+@pytest.mark.usefixtures("traced")
+def test_scale_and_health_of_the_run_are_in_the_bundle(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("scale: none", "scale: min_max"))
+    record = json.loads((run / "run.json").read_text())
+    health = {"stages": {"gan": {"diversity": 0.02}}, "warnings": ["the generator of stage gan has collapsed"]}
+    (run / "run.json").write_text(json.dumps(record | {"health": health}))
+    export_run(run, tmp_path / "bundle")
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert manifest.scores.scale == "min_max"
+    assert manifest.health.model_dump() == health
+    assert "warning: training: the generator of stage gan has collapsed\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("traced")

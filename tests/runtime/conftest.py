@@ -17,6 +17,7 @@ from ganspect.export.formulas import compose
 from ganspect.export.graphs import graph_builders
 from ganspect.export.weights import WeightFile
 from ganspect.opencv import cv2
+from ganspect.records import ScoreRange
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends import Arrays, Backend
 from ganspect.runtime.calibration import calibrate
@@ -56,6 +57,15 @@ def set_threshold(folder: Path, value: float, *, mode: str = "search") -> Path:
     threshold = getattr(record, mode).model_copy(update={"value": value})
     append_calibration(folder, record.model_copy(update={mode: threshold}))
     return folder
+
+
+def set_scale(folder: Path, search: tuple[float, float], encoder: tuple[float, float]) -> Path:
+    """Let a copied bundle report scores scaled by these ranges, low and high."""
+    record = open_bundle(folder).require_calibration()
+    ranges = {"search": search, "encoder": encoder}
+    changes = {f"{mode}_range": ScoreRange(low=low, high=high) for mode, (low, high) in ranges.items()}
+    append_calibration(folder, record.model_copy(update=changes))
+    return change_manifest(folder, scores={"scale": "min_max"})
 
 
 def export_rescored(out: Path, run_folder: Path) -> Path:

@@ -1,15 +1,17 @@
 import json
+import math
 import shutil
 
 import numpy as np
 import pytest
 
 from ganspect.bundle import CALIBRATION, open_bundle
-from ganspect.datasets import fingerprint
+from ganspect.datasets import fingerprint, split_calibration
 from ganspect.errors import BundleError, CalibrationError, DataError, ImageError, OutputError
 from ganspect.opencv import cv2
+from ganspect.records import ScoreRange
 from ganspect.runtime.backends import open_backend
-from ganspect.runtime.calibration import calibrate, calibrate_folder, images_needed, pixel_statistics
+from ganspect.runtime.calibration import calibrate, calibrate_folder, images_needed, pixel_statistics, score_range
 from ganspect.runtime.search import LatentSearch, neutral_statistics
 from ganspect.scoring import DEVIATION_FLOOR
 from tests.conftest import texture
@@ -108,6 +110,27 @@ def test_statistics_are_those_of_the_best_reconstructions(copy, tiny_bundle, fra
     np.testing.assert_allclose(statistics.deviation, np.maximum(residual.std(0), DEVIATION_FLOOR), atol=1e-3)
 
 
+@pytest.mark.parametrize("bundle_name", ["tiny_bundle", "rescored_bundle"])
+def test_ranges_are_of_the_statistics_frames_scored_as_deployed(copy, bundle_name, frames, request):
+    folder = copy(request.getfixturevalue(bundle_name))
+    record = calibrate(folder, frames, None, "stripes")
+    opened = open_bundle(folder)
+    apart = [frame for _, frame in split_calibration(frames)[0]]
+    tiles = np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA)[..., None] for frame in apart])
+    with open_backend("onnxruntime", opened, threads=1) as backend:
+        found = LatentSearch(opened, backend).full(tiles, steps=5)
+    for scores, measured in ((found.score, record.search_range), (found.start.encoder_score, record.encoder_range)):
+        assert (measured.low, measured.high) == pytest.approx((scores.min(), scores.max()), rel=1e-3)
+        assert measured.low < measured.high
+    assert len(apart) == record.n_statistics == 5
+
+
+def test_a_range_is_of_finite_scores():
+    assert score_range([0.5, math.inf, 0.25, math.nan]) == ScoreRange(low=0.25, high=0.5)
+    assert score_range([math.inf]) is None
+    assert score_range([]) is None
+
+
 def test_the_deviation_has_a_floor():
     residual = np.random.default_rng(0).random((3, 4, 4)).astype(np.float32)
     residual[:, 0, 0] = 0.25
@@ -128,7 +151,9 @@ def test_scores_that_need_statistics_use_those_just_measured(copy, rescored_bund
 
 
 def test_a_bundle_without_an_encoder_has_no_encoder_threshold(copy, tiny_anogan_bundle, frames):
-    assert calibrate(copy(tiny_anogan_bundle), frames, None, "stripes").encoder is None
+    record = calibrate(copy(tiny_anogan_bundle), frames, None, "stripes")
+    assert (record.encoder, record.encoder_range) == (None, None)
+    assert record.search_range is not None
 
 
 def test_a_frame_is_the_unit_whatever_its_tiles(copy, tiny_bundle, frames):
@@ -199,6 +224,18 @@ def test_a_folder_is_calibrated_and_the_table_printed(copy, tiny_bundle, folder,
     assert "10.00%" in printed
     assert "pixel statistics from 5 further images" in printed
     assert entries(bundle)[-1]["images"] == str(folder)
+
+
+def test_the_table_shows_scaled_thresholds_where_users_see_them(copy, tiny_bundle, folder, capsys):
+    bundle = change_manifest(copy(tiny_bundle), scores={"scale": "min_max"})
+    calibrate_folder(bundle, str(folder), 0.1)
+    record = open_bundle(bundle).require_calibration()
+    printed = capsys.readouterr().out
+    for threshold, scores in ((record.search, record.search_range), (record.encoder, record.encoder_range)):
+        assert f"{threshold.value:.5g}" in printed
+        assert f"{(threshold.value - scores.low) / (scores.high - scores.low):.4g}" in printed
+    calibrate_folder(change_manifest(bundle, scores={"scale": "none"}), str(folder), 0.1)
+    assert "min-max" not in capsys.readouterr().out
 
 
 def test_images_that_cannot_be_used_are_skipped_and_named(copy, tiny_bundle, folder, capsys):

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganspect.bundle import open_bundle
+from ganspect.bundle import append_calibration, open_bundle
 from ganspect.errors import BundleError, CalibrationError, ConfigError, ImageError
 from ganspect.runtime import Inspector
 from ganspect.runtime.search import LatentSearch
-from tests.runtime.conftest import change_manifest, set_threshold
+from tests.runtime.conftest import change_manifest, set_scale, set_threshold
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +41,36 @@ def test_the_calibrated_threshold_and_steps_are_used(tiny_bundle, inspector):
     calibration = open_bundle(tiny_bundle).require_calibration()
     assert inspector.threshold == calibration.search.value
     assert inspector.steps == calibration.steps == 5
+
+
+@pytest.mark.parametrize("mode", ["search", "encoder"])
+def test_a_scale_changes_what_is_shown_and_no_verdict(copy, tiny_bundle, normal_frames, scratched_frames, mode):
+    ranges = {"search": (0.1, 0.3), "encoder": (0.05, 0.4)}
+    low, high = ranges[mode]
+    scaled_bundle = set_scale(copy(tiny_bundle), **ranges)
+    verdicts = set()
+    with load(tiny_bundle, mode=mode) as plain, load(scaled_bundle, mode=mode) as scaled:
+        for frame in [*normal_frames, *scratched_frames]:
+            raw, shown = plain.inspect(frame), scaled.inspect(frame)
+            for key in ("verdict", "outcome", "steps", "regions"):
+                assert getattr(raw, key) == getattr(shown, key)
+            np.testing.assert_array_equal(raw.heat_map, shown.heat_map)
+            for key in ("score", "threshold", "start_score"):
+                before, after = getattr(raw, key), getattr(shown, key)
+                if before is not None:
+                    before = pytest.approx((before - low) / (high - low))
+                assert after == before
+            assert shown.threshold == scaled.threshold
+            verdicts.add(raw.verdict)
+    assert verdicts == {"normal", "anomalous"}
+
+
+def test_a_bundle_that_scales_needs_a_range(copy, tiny_bundle):
+    folder = change_manifest(copy(tiny_bundle), scores={"scale": "min_max"})
+    record = open_bundle(folder).require_calibration()
+    append_calibration(folder, record.model_copy(update={"search_range": None}))
+    with pytest.raises(CalibrationError, match="recorded no range of the search score"):
+        load(folder)
 
 
 def test_steps_may_be_changed(copy, tiny_bundle, normal_frames):

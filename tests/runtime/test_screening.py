@@ -13,7 +13,7 @@ from ganspect.errors import CalibrationError, ConfigError, ImageError, OutputErr
 from ganspect.opencv import cv2
 from ganspect.runtime.results import KEYS, ResultsFile
 from ganspect.runtime.screening import ScreenOptions, screen_source
-from tests.runtime.conftest import change_manifest, set_threshold, write_video
+from tests.runtime.conftest import change_manifest, set_scale, set_threshold, write_video
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_VIDEO = ROOT.parent / "shared/data/video/vtest.avi"
@@ -59,6 +59,16 @@ def test_a_video_gives_a_line_a_frame(tiny_bundle, video_file, out):
         parts = [value for name, value in line["latency_ms"].items() if name != "total"]
         assert line["latency_ms"]["total"] >= sum(parts) - 0.01
     assert names(out) == ["results.jsonl", "summary.json"]
+
+
+def test_lines_and_summary_are_on_the_bundles_scale(copy, tiny_bundle, image_folder, out):
+    folder = set_scale(copy(tiny_bundle), search=(0.1, 0.3), encoder=(0.05, 0.4))
+    screen(folder, image_folder, out)
+    threshold = (open_bundle(folder).require_calibration().search.value - 0.1) / (0.3 - 0.1)
+    assert json.loads((out / "summary.json").read_text())["threshold"] == pytest.approx(threshold)
+    for line in lines(out):
+        assert line["threshold"] == pytest.approx(threshold)
+        assert line["anomalous"] == (line["score"] > line["threshold"])
 
 
 def test_the_summary_counts_the_lines(tiny_bundle, image_folder, out, capsys):

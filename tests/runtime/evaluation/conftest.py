@@ -1,5 +1,6 @@
 """One evaluation of the tiny bundle, made once and looked at by many tests."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,23 @@ import pytest
 
 from ganspect.runtime.evaluation import evaluate_bundle
 
+SCORES_OF_FANOGAN = {
+    *("anogan", "anogan_sum", "fanogan", "egbad_feature_matching", "feature_distance"),
+    *("residual_mean", "residual_worst", "residual_calibrated", "residual_contrast"),
+}
+"""What a generator and plain features can compute: no logits, no second encoder."""
+
 
 class Report(NamedTuple):
     """What an evaluation wrote and returned."""
 
     folder: Path
     metrics: dict[str, Any]
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """Return the lines of a report's scores.csv."""
+    return list(csv.DictReader((folder / "scores.csv").read_text().splitlines()))
 
 
 @pytest.fixture(scope="session")

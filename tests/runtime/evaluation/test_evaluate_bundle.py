@@ -1,4 +1,3 @@
-import csv
 import json
 import os
 import re
@@ -19,16 +18,13 @@ from ganspect.opencv import cv2
 from ganspect.runtime.evaluation import evaluate_bundle
 from ganspect.runtime.evaluation.labelled import open_test_data
 from ganspect.scoring import SCORES
+from tests.runtime.evaluation.conftest import SCORES_OF_FANOGAN, rows_of
 
 
 @pytest.fixture
 def folder(tmp_path: Path, mvtec_folder: Path) -> Path:
     """A copy of the images that the test may change."""
     return shutil.copytree(mvtec_folder, tmp_path / "parts")
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((folder / "scores.csv").read_text().splitlines()))
 
 
 def require_interval(metric: dict[str, float]) -> None:
@@ -46,10 +42,12 @@ def test_metrics_have_the_keys_of_the_design(report: Any) -> None:
     assert {"fpr", "tpr", "f1", "n_normal", "n_anomalous", "promised_rate", "upper_limit_95"} <= set(
         metrics["at_threshold"]
     )
-    assert set(metrics["scores"]) == {*SCORES, "encoder"}
-    for score in metrics["scores"].values():
+    assert set(metrics["scores"]) == {*SCORES_OF_FANOGAN, "encoder"}
+    for name, score in metrics["scores"].items():
         require_interval(score["auroc"])
         require_interval(score["at_start"]["auroc"])
+        if name != "encoder":
+            require_interval(score["at_last"]["auroc"])
     require_interval(metrics["pca"]["image"]["auroc"])
     require_interval(metrics["mean_intensity"]["image"]["auroc"])
     assert set(metrics["delta_pca"]) == {"value", "low", "high"}
@@ -109,6 +107,9 @@ def test_page_holds_everything_and_calls_nowhere(report: Any) -> None:
     assert all(source.startswith("data:image/") for source in sources)
     assert len([source for source in sources if source.startswith("data:image/png")]) == 3 * 16
     assert len([source for source in sources if source.startswith("data:image/svg")]) == 4
+    shown = re.findall(r'<tr[^>]*><th scope="row">(\w+)</th>', page.split("Every score side by side")[1])
+    assert {name for name in shown if name in SCORES} == SCORES_OF_FANOGAN
+    assert "after the last step</th>" in page
     for text in ("AUROC above PCA", "test/scratch/", "AUPRO", "What more iterations are worth", "False alarms"):
         assert text in page
 
@@ -123,6 +124,13 @@ def test_encoder_mode_judges_the_encoders_score(
     assert metrics["notes"]["systems.search"] == "encoder mode does not run the search"
     assert metrics["deployed"]["iterations"] is None
     assert metrics["scores"]["encoder"]["deployed"]
+    assert all(score["at_last"]["auroc"] is None for score in metrics["scores"].values())
+    page = (tmp_path / "out/index.html").read_text()
+    assert "at the encoder&#39;s start" in page
+    assert (
+        "after the last step" not in page.split("Every score side by side")[1].split("<thead>")[1].split("</thead>")[0]
+    )
+    assert not any(column.startswith("last_") for column in rows_of(tmp_path / "out")[0])
     printed = capsys.readouterr().out
     assert "encoder alone" in printed
     assert "latent search" not in printed
