@@ -114,6 +114,7 @@ def test_a_score_takes_no_more_than_it_says(name):
         "logit": ("logit",),
         "reconstruction_logit": ("reconstruction_logit",),
         "code": ("anchor", "reconstruction_code"),
+        "pair": (),
     }
     given = ["image", "reconstruction", *(field for need in SCORES[name].needs for field in fields[need])]
     scores = SCORES[name].of(Match(**{field: arrays[field] for field in given}))

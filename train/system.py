@@ -196,7 +196,7 @@ class System(nn.Module, ABC):
     @classmethod
     def can_score(cls, name: str) -> bool:
         """Return whether the system sees what a score needs."""
-        seen: set[Need] = {"pixels"}
+        seen: set[Need] = {"pixels", "pair"} if cls.anchored else {"pixels"}
         for view in cls.views:
             seen |= _NEEDS_MET[view]
         return SCORES[name].needs <= seen

@@ -13,9 +13,9 @@ WORST_SHARE = 0.01
 CONTRAST_SHARE = 0.02
 """The same for the `contrast` score, whose residual is smoothed first."""
 
-Need: TypeAlias = Literal["pixels", "features", "logit", "reconstruction_logit", "code"]
+Need: TypeAlias = Literal["pixels", "features", "logit", "reconstruction_logit", "code", "pair"]
 """What a score takes of a `Match` beside the two images: the pixel statistics, the features of both, a logit, or the
-anchor with the second encoder's code."""
+anchor with the second encoder's code; `pair`: features and logits must be those of a discriminator of pairs."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ def _feature_difference(match: Match) -> Array:
 _FEATURES: frozenset[Need] = frozenset({"features"})
 _LOGIT: frozenset[Need] = frozenset({"logit"})
 _FOOLED: frozenset[Need] = frozenset({"reconstruction_logit"})
+_PAIR: frozenset[Need] = frozenset({"pair"})
 _CODE: frozenset[Need] = frozenset({"code"})
 
 SCORES: Mapping[str, Score] = {
@@ -142,17 +143,17 @@ SCORES: Mapping[str, Score] = {
     "egbad_feature_matching": Score(
         "α sum|x - G(z)| + (1-α) sum|f(x, E(x)) - f(G(z), E(x))|  (EGBAD, feature matching)",
         _egbad(lambda match: per_row(_feature_difference(match), "sum")),
-        _FEATURES,
+        _FEATURES | _PAIR,
     ),
     "egbad_cross_entropy": Score(
         "α sum|x - G(z)| + (1-α) cross-entropy(D(x, E(x)), real)  (EGBAD, paper)",
         _egbad(lambda match: not_real(match.logit)),
-        _LOGIT,
+        _LOGIT | _PAIR,
     ),
     "egbad_cross_entropy_code": Score(
         "α sum|x - G(z)| + (1-α) cross-entropy(D(G(z), E(x)), real)  (EGBAD, the authors' code)",
         _egbad(lambda match: not_real(match.reconstruction_logit)),
-        _FOOLED,
+        _FOOLED | _PAIR,
     ),
     "ganomaly": Score("sum|G_E(x) - E(G(z))|  (GANomaly, paper)", _ganomaly, _CODE),
     "ganomaly_code": Score("mean (G_E(x) - E(G(z)))^2  (GANomaly, the authors' code)", _ganomaly_code, _CODE),
