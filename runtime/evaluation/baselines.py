@@ -4,6 +4,7 @@ pca = pca_scores(normal_images, test_images)
 brightness = mean_intensity(test_images)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
 COMPONENTS = 256
 
+_OF_IMAGES = tuple(name for name, score in SCORES.items() if not score.needs)
 _LARGEST_VALUES = 100_000_000
 _EXACT_OPERATIONS = 3e10
 _IMAGES_AT_ONCE = 256
@@ -28,16 +30,24 @@ class PcaScores:
     """Scores of a PCA's reconstruction.
 
     Attributes:
-        worst: (n,) mean of the largest 1% of the residual.
-        mean: (n,) mean residual.
+        scores: (n,) by the name of each score that needs no more than images (`ganspect.scoring.SCORES`).
         components: that the PCA kept.
         images: normal images that it was fitted on.
     """
 
-    worst: Floats
-    mean: Floats
+    scores: Mapping[str, Floats]
     components: int
     images: int
+
+    @property
+    def worst(self) -> Floats:
+        """Return the mean of the largest 1% of the residual, (n,)."""
+        return self.scores["residual_worst"]
+
+    @property
+    def mean(self) -> Floats:
+        """Return the mean residual, (n,)."""
+        return self.scores["residual_mean"]
 
 
 def pca_scores(normal: Pixels, test: Pixels, components: int = COMPONENTS) -> PcaScores:
@@ -56,8 +66,8 @@ def pca_scores(normal: Pixels, test: Pixels, components: int = COMPONENTS) -> Pc
     pca = PCA(kept, svd_solver="full" if exact else "randomized", random_state=0)
     pca.fit(_rows(normal))
     batches = [_score(pca, test[first : first + _IMAGES_AT_ONCE]) for first in range(0, len(test), _IMAGES_AT_ONCE)]
-    worst, mean = (np.concatenate(column) for column in zip(*batches, strict=True))
-    return PcaScores(worst, mean, kept, len(normal))
+    scores = {name: np.concatenate([batch[name] for batch in batches]) for name in _OF_IMAGES}
+    return PcaScores(scores, kept, len(normal))
 
 
 def mean_intensity(images: Pixels) -> Floats:
@@ -71,14 +81,13 @@ def brighter_is_anomalous(intensity: Floats, labels: Labels) -> bool:
     return bool(auroc(curves_of(intensity, labels))[0] >= 0.5)
 
 
-def _score(pca: PCA, images: Pixels) -> tuple[Floats, Floats]:
+def _score(pca: PCA, images: Pixels) -> dict[str, Floats]:
     rows = _rows(images)
     shape = (len(images), *images.shape[1:])
     restored = pca.inverse_transform(pca.transform(rows)).reshape(shape)
-    match = Match(
-        rows.reshape(shape).transpose(0, 3, 1, 2), np.asarray(restored, np.float32).transpose(0, 3, 1, 2), None, None
-    )
-    return SCORES["residual_worst"].of(match), SCORES["residual_mean"].of(match)
+    planes = (array.reshape(shape).transpose(0, 3, 1, 2) for array in (rows, np.asarray(restored, np.float32)))
+    match = Match(*planes)
+    return {name: SCORES[name].of(match) for name in _OF_IMAGES}
 
 
 def _rows(images: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:

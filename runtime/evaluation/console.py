@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ganspect.runtime.evaluation.wording import MISSING, NAMES, rate_of, with_interval
+from ganspect.runtime.evaluation.wording import MISSING, NAMES, compared, rate_of, with_interval
 
 
 def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> None:
@@ -26,10 +26,10 @@ def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> N
     table.add_column("", no_wrap=True)
     for header in ("AUROC [95%]", "AUPRC", "false alarms", "defects found"):
         table.add_column(header, justify="right", no_wrap=True)
-    for key in ("encoder", "search", "pca", "mean_intensity"):
-        system = metrics["systems"].get(key) or metrics.get(key)
-        if system is not None:
-            table.add_row(NAMES[key], *_cells(system), style="bold" if key == mode else None)
+    found = compared(metrics)
+    for key in ("encoder", "search", "pca", "pca_deployed_score", "mean_intensity"):
+        if key in found:
+            table.add_row(NAMES[key], *_cells(found[key]), style="bold" if key == mode else None)
     (console or Console()).print(table)
 
 

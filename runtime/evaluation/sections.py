@@ -18,7 +18,7 @@ from ganspect.runtime.evaluation.plots import (
     precision_recall_plot,
     roc_plot,
 )
-from ganspect.runtime.evaluation.wording import MISSING, NAMES, alarms, detections, percent, with_interval
+from ganspect.runtime.evaluation.wording import MISSING, NAMES, alarms, compared, detections, percent, with_interval
 
 Metrics: TypeAlias = Mapping[str, Any]
 SectionBuilder: TypeAlias = Callable[[Evaluated, Metrics], Section | None]
@@ -28,12 +28,11 @@ def systems_table(metrics: Metrics) -> Table:
     """Return encoder, search, PCA and mean intensity side by side; what was not measured is left out."""
     rows: list[tuple[str, ...]] = []
     strong: set[int] = set()
-    for key in ("search", "encoder", "pca", "mean_intensity"):
-        system = metrics["systems"].get(key) or metrics.get(key)
-        if system is not None:
-            if key == metrics["protocol"]["mode"]:
-                strong.add(len(rows))
-            rows.append(_system_row(NAMES[key], system))
+    found = compared(metrics)
+    for key in (key for key in ("search", "encoder", "pca", "pca_deployed_score", "mean_intensity") if key in found):
+        if key == metrics["protocol"]["mode"]:
+            strong.add(len(rows))
+        rows.append(_system_row(NAMES[key], found[key]))
     header = ("", "AUROC [95%]", "AUPRC", "found at 1% false alarms", "false alarms at threshold", "found at threshold")
     return Table(header, tuple(rows), frozenset(strong))
 
@@ -84,6 +83,11 @@ def _baseline_remarks(metrics: Metrics) -> tuple[str, ...]:
             f"PCA: {pca['components']} components of {pca['images']} normal training images at {size} pixels, scored "
             f"by the {pca['formula']}; by its mean residual {by_mean}."
         )
+        if same := pca["deployed_score"]:
+            remarks.append(
+                f"PCA, same score: by the bundle's own score, {same['name']}; what the bundle is better by is then due "
+                f"to its model and its search alone: {with_interval(same['delta'])}."
+            )
     if direction := metrics["mean_intensity"]["direction"]:
         remarks.append(
             f"Mean intensity: {direction} images count as anomalous; that direction was chosen on the "

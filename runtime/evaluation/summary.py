@@ -14,7 +14,7 @@ import numpy as np
 
 from ganspect import __version__
 from ganspect.records import Threshold
-from ganspect.runtime.evaluation.baselines import brighter_is_anomalous
+from ganspect.runtime.evaluation.baselines import PcaScores, brighter_is_anomalous
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
@@ -106,10 +106,26 @@ def _pca(evaluated: Evaluated) -> Json | None:
     return {
         "image": _to_json(image_metrics(pca.worst, labels, resampling)),
         "mean_residual": {"auroc": _auroc(evaluated, pca.mean)},
+        "deployed_score": _pca_by_deployed_score(evaluated, pca),
         "formula": SCORES["residual_worst"].formula,
         "components": pca.components,
         "images": pca.images,
         "size_hw": list(evaluated.images.grid.size_hw),
+    }
+
+
+def _pca_by_deployed_score(evaluated: Evaluated, pca: PcaScores) -> Json | None:
+    """Return how PCA does by the bundle's own score, which tells what the score is worth and what the model."""
+    recorded = evaluated.bundle.manifest.scores
+    name = recorded.search if evaluated.mode == "search" else recorded.encoder
+    if name is None or name not in pca.scores:
+        return None
+    labels, resampling = evaluated.images.labels, evaluated.resampling
+    delta = auroc_difference(evaluated.score, pca.scores[name], labels, resampling)
+    return {
+        "name": name,
+        "image": _to_json(image_metrics(pca.scores[name], labels, resampling)),
+        "delta": None if delta is None else delta.to_json(),
     }
 
 

@@ -7,11 +7,24 @@ NAMES: Mapping[str, str] = {
     "search": "latent search",
     "encoder": "encoder alone",
     "pca": "PCA",
+    "pca_deployed_score": "PCA, same score",
     "mean_intensity": "mean intensity",
 }
 """The systems that a report compares, by their key in metrics.json."""
 
 MISSING = "–"
+
+
+def compared(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what a report compares by its key in `NAMES`, as far as it was measured."""
+    pca = metrics["pca"] or {}
+    found = {
+        **metrics["systems"],
+        "pca": metrics["pca"],
+        "pca_deployed_score": pca.get("deployed_score"),
+        "mean_intensity": metrics["mean_intensity"],
+    }
+    return {key: entry for key, entry in found.items() if entry is not None}
 
 
 def with_interval(metric: Mapping[str, float] | None) -> str:

@@ -41,8 +41,8 @@ def test_fanogan_cannot_do_without_an_encoder() -> None:
         parse_recipe({"system": "fanogan", "training": {"encoder": {"steps": 0}}}, Path("a.yaml"))
 
 
-def test_anogan_has_no_linear_path() -> None:
-    with pytest.raises(ConfigError, match="use system: fanogan"):
+def test_a_linear_path_of_anogan_needs_an_encoder() -> None:
+    with pytest.raises(ConfigError, match=r"linear_path needs an encoder.*; set training\.encoder\.steps"):
         parse_recipe({"system": "anogan", "network": {"linear_path": True}}, Path("a.yaml"))
 
 

@@ -11,10 +11,10 @@ import pytest
 from ganspect.runtime.evaluation import evaluate_bundle
 
 SCORES_OF_FANOGAN = {
-    *("anogan", "anogan_sum", "fanogan", "egbad_feature_matching", "feature_distance"),
+    *("anogan", "anogan_sum", "fanogan", "feature_distance"),
     *("residual_mean", "residual_worst", "residual_calibrated", "residual_contrast"),
 }
-"""What a generator and plain features can compute: no logits, no second encoder."""
+"""What a generator and plain features can compute: no logits, no pairs, no second encoder."""
 
 
 class Report(NamedTuple):

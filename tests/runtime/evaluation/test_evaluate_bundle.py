@@ -49,6 +49,11 @@ def test_metrics_have_the_keys_of_the_design(report: Any) -> None:
         if name != "encoder":
             require_interval(score["at_last"]["auroc"])
     require_interval(metrics["pca"]["image"]["auroc"])
+    same_score = metrics["pca"]["deployed_score"]
+    assert same_score["name"] == "residual_mean"
+    assert same_score["image"]["auroc"] == metrics["pca"]["mean_residual"]["auroc"]
+    expected = metrics["image"]["auroc"]["value"] - metrics["pca"]["mean_residual"]["auroc"]["value"]
+    assert same_score["delta"]["value"] == pytest.approx(expected)
     require_interval(metrics["mean_intensity"]["image"]["auroc"])
     assert set(metrics["delta_pca"]) == {"value", "low", "high"}
     assert set(metrics["deployed"]["latency_ms"]) == {"p50", "p95", "p99"}
@@ -110,6 +115,7 @@ def test_page_holds_everything_and_calls_nowhere(report: Any) -> None:
     shown = re.findall(r'<tr[^>]*><th scope="row">(\w+)</th>', page.split("Every score side by side")[1])
     assert {name for name in shown if name in SCORES} == SCORES_OF_FANOGAN
     assert "after the last step</th>" in page
+    assert "PCA, same score</th>" in page
     for text in ("AUROC above PCA", "test/scratch/", "AUPRO", "What more iterations are worth", "False alarms"):
         assert text in page
 
