@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 
-from tests.export.toy import Toy, write_toy_graphs
+from ganspect.export.graphs import graph_builders
+from tests.export.toy import SIZES, Toy, toy_formulas
 
 State = dict[str, np.ndarray[Any, Any]]
 FIELDS = ("latent", "adam_m", "adam_v", "step", "best_score", "best_latent")
@@ -128,10 +130,13 @@ def test_a_latent_that_the_generator_ignores_stays_where_it_is(tmp_path: Path) -
     toy = Toy()
     with torch.no_grad():
         toy.generator[0].weight[:, 2] = 0
-    write_toy_graphs(toy, tmp_path)
-    session = onnxruntime.InferenceSession(tmp_path / "search.onnx", providers=["CPUExecutionProvider"])
-    state = start(3)
-    after = search(session, state, 10)
+    step = graph_builders(toy_formulas(toy), SIZES)["step"]()
+    onnx.save(step, tmp_path / "step.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    state = after = start(3)
+    for _ in range(10):
+        outputs = session.run([f"{name}_out" for name in FIELDS], after | {"threshold": np.array(-np.inf, np.float32)})
+        after = after | dict(zip(FIELDS, outputs, strict=True))
     np.testing.assert_array_equal(after["latent"][:, 2], np.clip(state["latent"][:, 2], -2.5, 2.5))
     assert np.isfinite(after["latent"]).all()
     assert (after["latent"][:, 3] != state["latent"][:, 3]).all()

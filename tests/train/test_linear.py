@@ -16,7 +16,7 @@ def low_rank_images(count: int, rank: int) -> Tensor:
     return (torch.randn((count, rank), generator=random) @ directions).reshape(count, 1, 28, 28) * 0.2 + 0.1
 
 
-def started(images: Tensor, latent_size: int, flips: list[int]) -> tuple[Generator, Encoder, Tensor]:
+def started(images: Tensor, latent_size: int, flips: list[str]) -> tuple[Generator, Encoder, Tensor]:
     torch.manual_seed(0)
     generator, encoder = (kind(PYRAMID, latent_size, linear_path=True) for kind in (Generator, Encoder))
     return generator, encoder, start_at_pca(generator, encoder, lambda count: images[:count], flips)
@@ -35,7 +35,7 @@ def test_linear_paths_start_as_a_pca_that_reproduces_what_it_spans() -> None:
 
 def test_mirrored_images_are_spanned_too() -> None:
     images = low_rank_images(10, 3)
-    generator, encoder, _ = started(images, 12, [2, 3])
+    generator, encoder, _ = started(images, 12, ["vertical", "horizontal"])
     with torch.no_grad():
         for axes in ((2,), (3,), (2, 3)):
             mirrored = images.flip(axes)
