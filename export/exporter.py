@@ -18,12 +18,13 @@ from ganspect import __version__
 from ganspect.bundle import MANIFEST
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
-from ganspect.export.formulas import Formulas, compose
+from ganspect.export.formulas import Deployed, Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
 from ganspect.export.reference import ReferenceSearch
 from ganspect.export.weights import WEIGHTS, WeightFile
 from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically
+from ganspect.progress import print_warning
 from ganspect.records import (
     CalibrationRecord,
     GraphRecord,
@@ -161,20 +162,16 @@ def _image_record(recipe: Recipe) -> ImageRecord:
 
 
 def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
-    encoder = None
-    if system.encoder is not None:
-        encoder = system.paper_score if recipe.score.encoder == "paper" else recipe.score.encoder
+    deployed = Deployed.by(system, recipe.score.search, recipe.score.encoder)
     return ScoreRecord(
-        search=recipe.score.search,
-        encoder=encoder,
+        search=deployed.search,
+        encoder=deployed.encoder,
         paper=system.paper_score,
         formulas={name: score.formula for name, score in SCORES.items() if system.can_score(name)},
         feature_weight=recipe.score.feature_weight,
         alpha=recipe.score.alpha,
         kappa=recipe.score.kappa,
-        needs_pixel_statistics=any(
-            SCORES[name].needs_pixel_statistics for name in (recipe.score.search, encoder) if name is not None
-        ),
+        needs_pixel_statistics=deployed.needs_pixel_statistics,
         scale=recipe.score.scale,
     )
 
@@ -224,4 +221,4 @@ def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord) 
 
 def _print_warnings(run: Run) -> None:
     for sentence in run.health.warnings:
-        Console().print(f"warning: training: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_warning(f"training: {sentence}")

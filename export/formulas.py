@@ -15,6 +15,7 @@ from ganspect.scoring import (
     SCORES,
     Adam,
     Match,
+    Need,
     Score,
     ScoreWeights,
     SearchLoss,
@@ -29,6 +30,32 @@ from ganspect.train.system import Seen, System, matched, weights_of
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """Names of the scores that a bundle's verdicts come from.
+
+    Attributes:
+        search: tracked by the search.
+        encoder: taken at E(x); None where the system has no encoder.
+    """
+
+    search: str
+    encoder: str | None
+
+    @classmethod
+    def by(cls, system: System, search: str, encoder: str) -> "Deployed":
+        """Return the names for a system, from those that its recipe gives: `paper` is that of the system's paper."""
+        if system.encoder is None:
+            return cls(search, None)
+        return cls(search, system.paper_score if encoder == "paper" else encoder)
+
+    @property
+    def needs_pixel_statistics(self) -> bool:
+        """Return whether one of them does; every graph that scores then takes the two maps."""
+        names = (self.search, self.encoder)
+        return any(SCORES[name].needs_pixel_statistics for name in names if name is not None)
+
+
+@dataclass(frozen=True)
 class Formulas:
     """Everything that the graphs of one bundle are composed from.
 
@@ -36,8 +63,7 @@ class Formulas:
         system: its networks folded.
         loss: descended by the search.
         adam: its update.
-        score: the deployed one, tracked by the search.
-        encoder_score: the encoder mode's, taken at E(x).
+        deployed: the scores.
         weights: of the papers' scores.
         burn_in: points that the search passes through before scores count.
     """
@@ -45,24 +71,22 @@ class Formulas:
     system: System
     loss: SearchLoss
     adam: Adam
-    score: Score
-    encoder_score: Score
+    deployed: Deployed
     weights: ScoreWeights
     burn_in: int
 
     @property
-    def fixed(self) -> tuple[str, ...]:
-        """Return what the search computes of an image once, beside x: the fields of `Match` that the body takes."""
-        needs = self.score.needs | self.loss.needs
-        seen = needs & {"features", "logit", "reconstruction_logit"}
-        anchor = "code" in needs or (self.system.anchored and bool(seen))
-        wanted = {"anchor": anchor, "features": "features" in needs, "logit": "logit" in needs}
-        return tuple(name for name, needed in wanted.items() if needed)
+    def score(self) -> Score:
+        """Return the deployed score, tracked by the search."""
+        return SCORES[self.deployed.search]
 
     @property
-    def needs_pixel_statistics(self) -> bool:
-        """Return whether a deployed score does; every graph that scores then takes the two maps."""
-        return self.score.needs_pixel_statistics or (self._has_encoder and self.encoder_score.needs_pixel_statistics)
+    def fixed(self) -> tuple[str, ...]:
+        """Return what the search computes of an image once, beside x: the fields of `Match` that the body takes."""
+        needs = self._needs
+        anchor = "code" in needs or (self.system.anchored and bool(needs))
+        wanted = {"anchor": anchor, "features": "features" in needs, "logit": "logit" in needs}
+        return tuple(name for name, needed in wanted.items() if needed)
 
     @property
     def seen_inputs(self) -> tuple[str, ...]:
@@ -113,23 +137,21 @@ class Formulas:
         x = to_image(image)
         latent = self.system.encode(x)
         match = with_pixels(self.system.match(x, latent), pixels)
-        scores = (score.of(match, self.weights) for score in (self.encoder_score, self.score))
+        names = (self.deployed.encoder, self.deployed.search)
+        scores = (SCORES[name].of(match, self.weights) for name in names if name is not None)
         return latent, *scores, to_pixels(match.reconstruction), residual_map(x, match.reconstruction)
 
     @property
-    def _needs_sight(self) -> bool:
-        return bool((self.score.needs | self.loss.needs) - {"pixels"})
-
-    @property
-    def _has_encoder(self) -> bool:
-        return self.system.encoder is not None
+    def _needs(self) -> frozenset[Need]:
+        """Return what the search takes of the system's views."""
+        return (self.score.needs | self.loss.needs) - {"pixels"}
 
     def _match(
         self, x: Tensor, fixed: Mapping[str, Tensor], reconstruction: Tensor, pixels: tuple[Tensor, ...]
     ) -> Match:
         anchor = fixed.get("anchor")
         # What nothing needs is not traced; and without its anchor a discriminator of pairs could not see.
-        seen = self.system.see(reconstruction, anchor) if self._needs_sight else Seen()
+        seen = self.system.see(reconstruction, anchor) if self._needs else Seen()
         of_image = Seen(fixed.get("features"), fixed.get("logit"))
         return with_pixels(matched(x, of_image, reconstruction, seen, anchor), pixels)
 
@@ -147,8 +169,7 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
         _fold_system(system),
         loss_of(search),
         adam_of(search),
-        SCORES[score],
-        SCORES[system.paper_score if encoder_score == "paper" else encoder_score],
+        Deployed.by(system, score, encoder_score),
         weights_of(system.recipe),
         search.burn_in,
     )

@@ -71,7 +71,7 @@ class _Example:
         self.seen_inputs = [self.x, self.latent] if formulas.system.anchored else [self.x]
         with torch.no_grad():
             seen = formulas.see(*self.seen_inputs)
-        self.maps = PIXEL_MAPS if formulas.needs_pixel_statistics else ()
+        self.maps = PIXEL_MAPS if formulas.deployed.needs_pixel_statistics else ()
         zeros = torch.zeros_like(self.latent)
         self._tensors: dict[str, Tensor] = {
             "image": image,

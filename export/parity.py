@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganspect.errors import VerificationError
-from ganspect.export.formulas import to_image, to_pixels, with_pixels
+from ganspect.export.formulas import Deployed, to_image, to_pixels, with_pixels
 from ganspect.export.graphs import PIXEL_MAPS, STATE, STATE_OUT, Sizes
 from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.scoring import SCORES, State, residual_map
@@ -58,7 +58,7 @@ class ParityCheck:
         self._folder = folder
         self._reference = reference
         self._sizes = sizes
-        self._encoder_score = reference.system.paper_score if encoder_score == "paper" else encoder_score
+        self._deployed = Deployed.by(reference.system, reference.score, encoder_score)
         self._random = torch.Generator().manual_seed(_SEED)
         self._figures: Figures = {}
 
@@ -77,8 +77,8 @@ class ParityCheck:
             self._seen(batch)
             if system.encoder is not None:
                 self._function("encoder", {"image": to_image(self._image(batch))}, system.encoder)
-            if system.encoder is not None:
-                self._scores(batch)
+            if self._deployed.encoder is not None:
+                self._scores(batch, self._deployed.encoder)
             self._one_step(batch)
             self._free_run(batch)
         return self._figures
@@ -100,16 +100,14 @@ class ParityCheck:
         for view, given in zip(system.views, self._graph("features", inputs), strict=True):
             self._note("function", f"features graph, {view}", _relative(given, getattr(expected, view)))
 
-    def _scores(self, batch: int) -> None:
+    def _scores(self, batch: int, encoder_score: str) -> None:
         system, image, pixels = self._reference.system, self._image(batch), self._pixels()
         with torch.no_grad():
             x = to_image(image)
             latent = system.encode(x)
             matched = with_pixels(system.match(x, latent), pixels)
             weights = weights_of(system.recipe)
-            start, encoder = (
-                SCORES[name].of(matched, weights) for name in (self._reference.score, self._encoder_score)
-            )
+            start, encoder = (SCORES[name].of(matched, weights) for name in (self._deployed.search, encoder_score))
         inputs = {"image": image} | dict(zip(PIXEL_MAPS, pixels, strict=False))
         got_latent, got_encoder, got_start, got_pixels, got_residual = self._graph("score", inputs)
         self._note("function", "score latent", _relative(got_latent, latent))
@@ -190,9 +188,7 @@ class ParityCheck:
         return torch.randn(batch, self._sizes.latent_size, generator=self._random)
 
     def _pixels(self) -> tuple[Tensor, ...]:
-        has_encoder = self._reference.system.encoder is not None
-        deployed = [self._reference.score, *([self._encoder_score] if has_encoder else [])]
-        if not any(SCORES[name].needs_pixel_statistics for name in deployed):
+        if not self._deployed.needs_pixel_statistics:
             return ()
         mean = torch.rand(self._sizes.size_hw, generator=self._random)
         return mean, torch.rand(self._sizes.size_hw, generator=self._random) + 0.1

@@ -1,4 +1,4 @@
-"""The progress bar that every long command shows, on standard error, so that standard output stays clean."""
+"""What every command prints alike: the progress bar of a long one (on standard error), and warnings."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,3 +18,9 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[detail]}"),
         console=Console(stderr=True),
     )
+
+
+def print_warning(sentence: str, console: Console | None = None) -> None:
+    """Print `warning: SENTENCE` in yellow, on one line whatever the width, on standard output unless told otherwise."""
+    console = console or Console()
+    console.print(f"warning: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -64,14 +64,19 @@ def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_mvtec_folder(tmp_path_factory.mktemp("mvtec"))
 
 
-def train_tiny(out: Path, source: Path, *overrides: str, system: str = "fanogan", steps: int = 30) -> Path:
-    """Train a tiny system into `out`; overrides as on the command line."""
+def train_system(system: str, out: Path, source: Path, *overrides: str) -> Path:
+    """Train any system by `TINY_RECIPE` into `out`; how many steps its stages take must be among the overrides."""
     recipe = out.with_name(f"{out.name}.yaml")
     recipe.parent.mkdir(parents=True, exist_ok=True)
     recipe.write_text(yaml.safe_dump({"system": system, **TINY_RECIPE}))
+    return train_recipe(recipe, [f"data.source={source}", *overrides], out)
+
+
+def train_tiny(out: Path, source: Path, *overrides: str, system: str = "fanogan", steps: int = 30) -> Path:
+    """Train a tiny system into `out`; overrides as on the command line."""
     gan = [f"training.gan.steps={steps}", "training.gan.batch_size=8"]
     encoder = [f"training.encoder.steps={steps}", "training.encoder.batch_size=8"] if system == "fanogan" else []
-    return train_recipe(recipe, [f"data.source={source}", *gan, *encoder, *overrides], out)
+    return train_system(system, out, source, *gan, *encoder, *overrides)
 
 
 @pytest.fixture(scope="session")

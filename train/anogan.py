@@ -5,7 +5,7 @@
 The paper has no encoder; here one can be trained on its GAN, so that the search starts near the answer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from pydantic import model_validator
@@ -14,7 +14,6 @@ from torch import Tensor
 from ganspect.config import Positive, Recipe
 from ganspect.train.compute import Compute
 from ganspect.train.gan import GanStage, GanTraining
-from ganspect.train.linear import start_at_pca
 from ganspect.train.losses import GanLossName
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid, initialise_as_dcgan
 from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining
@@ -78,12 +77,6 @@ class Anogan(System):
         self.encoder = None
         if recipe.training.encoder.steps:
             self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
-
-    def begin(self, images: Callable[[int], Tensor]) -> None:
-        """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
-        if self.recipe.network.linear_path:
-            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
-            self.latent_deviation.copy_(deviation)
 
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
         """Return f(x) and D(x); see `System.see`."""

@@ -3,8 +3,18 @@
 Averages give steadier images than the last weights of a GAN (Yazıcı et al. 2019); the bundle gets the average.
 """
 
+import copy
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def trainable_copy(network: Network) -> Network:
+    """Return a copy in training mode, for an optimizer; the network itself then follows as its average."""
+    return copy.deepcopy(network).requires_grad_(True).train()
 
 
 class Average(nn.Module):

@@ -1,23 +1,23 @@
 """The stage of a BiGAN (Donahue et al. 2017): generator and encoder against a discriminator of pairs."""
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ganspect.config import Positive, Section
-from ganspect.train.averaging import Average
+from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.compute import Compute
 from ganspect.train.health import DIVERSITY, diversity, separation, untouched
-from ganspect.train.losses import r1_penalty
+from ganspect.train.losses import GAN_LOSSES, mean_distance, r1_penalty
 from ganspect.train.optimizers import Schedule, adam, descend, set_rates
+from ganspect.train.previews import beside_reconstructions
 from ganspect.train.settings import BatchSize, Decay, Rate, Weight
 from ganspect.train.system import Stage, System
 
 _PREVIEW_EACH = 32
+_LOSS = GAN_LOSSES["non-saturating"]
 
 
 class BiganTraining(Section):
@@ -63,7 +63,7 @@ class BiganStage(Stage):
         self.settings, self.compute, self.system = settings, compute, system
         self.batch_size = settings.batch_size
         own = {name: system.get_submodule(name) for name in ("generator", "encoder", "features", "head")}
-        trained = {name: copy.deepcopy(network).requires_grad_(True).train() for name, network in own.items()}
+        trained = {name: trainable_copy(network) for name, network in own.items()}
         self.average = Average(settings.average, [(own[name], trained[name]) for name in own])
         self.generator, self.encoder = trained["generator"], trained["encoder"]
         self.features, self.head = trained["features"], trained["head"]
@@ -87,11 +87,9 @@ class BiganStage(Stage):
     @torch.no_grad()
     def preview(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Return images and their reconstructions in turn, and images generated from always the same latents."""
-        images = images[: _PREVIEW_EACH // 2]
         with self.compute.autocast():
-            reconstructions = self.system.generator(self.system.encode(images)).float()
             generated = self.system.generator(self.system.draw_latents(_PREVIEW_EACH, random)).float()
-        return torch.cat([torch.stack([images, reconstructions], 1).flatten(0, 1), generated])
+        return torch.cat([beside_reconstructions(self.system, images[: _PREVIEW_EACH // 2], self.compute), generated])
 
     def check(self, images: Tensor, random: torch.Generator) -> Mapping[str, float]:
         """Measure the deployed generator's diversity, and how the trained discriminator tells the pairs apart."""
@@ -111,7 +109,7 @@ class BiganStage(Stage):
             encoded, generated = self.encoder(images), self.generator(latents)
         with self.compute.autocast():
             real, fake = self._logits(images, encoded), self._logits(generated, latents)
-        loss = functional.softplus(-real).mean() + functional.softplus(fake).mean()
+        loss = _LOSS.discriminator(real, fake)
         losses = {"discriminator": loss.detach()}
         if self.settings.r1_weight:
             with self.compute.exact():
@@ -127,12 +125,13 @@ class BiganStage(Stage):
         with self.compute.autocast():
             encoded = self.encoder(images)
             real, fake = self._logits(images, encoded), self._logits(self.generator(latents), latents)
-        of_generator, of_encoder = functional.softplus(-fake).mean(), functional.softplus(real).mean()
+        of_generator, of_encoder = _LOSS.generator(fake), _LOSS.generator(-real)
         losses = {"generator": of_generator.detach(), "encoder": of_encoder.detach()}
         loss = of_generator + of_encoder
         if self.settings.reconstruction_weight:
             with self.compute.autocast():
-                residual = (self.generator(encoded).float() - images).abs().mean()
+                reconstructions = self.generator(encoded)
+            residual = mean_distance(reconstructions.float() - images, "absolute")
             losses["residual"] = residual.detach()
             loss = loss + self.settings.reconstruction_weight * residual
         descend(loss, self.optimizers["generator"])

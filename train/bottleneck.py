@@ -1,24 +1,23 @@
 """GANomaly's stage: reconstruct through a bottleneck, look real, and have the same code before and after."""
 
-import copy
 from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ganspect.config import Positive, Section
-from ganspect.train.averaging import Average
+from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.compute import Compute
 from ganspect.train.health import DIVERSITY, diversity, separation, untouched
-from ganspect.train.losses import r1_penalty
+from ganspect.train.losses import GAN_LOSSES, Distance, mean_distance, r1_penalty
 from ganspect.train.optimizers import Schedule, adam, descend, set_rates
-from ganspect.train.reconstruction import Distance
+from ganspect.train.previews import beside_reconstructions
 from ganspect.train.settings import BatchSize, Decay, Rate, Weight
 from ganspect.train.system import Stage, System
 
 _PREVIEW_PAIRS = 32
+_LOSS = GAN_LOSSES["non-saturating"]
 _CODE_DECAY = 0.99
 
 
@@ -71,7 +70,7 @@ class BottleneckStage(Stage):
         self.settings, self.compute, self.system = settings, compute, system
         self.batch_size = settings.batch_size
         own = {name: system.get_submodule(name) for name in ("encoder", "generator", "second_encoder")}
-        trained = {name: copy.deepcopy(network).requires_grad_(True).train() for name, network in own.items()}
+        trained = {name: trainable_copy(network) for name, network in own.items()}
         self.average = Average(settings.average, [(own[name], trained[name]) for name in own])
         self.encoder, self.generator = trained["encoder"], trained["generator"]
         self.second_encoder = trained["second_encoder"]
@@ -97,13 +96,9 @@ class BottleneckStage(Stage):
         self._follow(codes.detach().float())
         return losses
 
-    @torch.no_grad()
     def preview(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Return images and their reconstructions in turn; see `Stage.preview`."""
-        images = images[:_PREVIEW_PAIRS]
-        with self.compute.autocast():
-            reconstructions = self.system.generator(self.system.encode(images)).float()
-        return torch.stack([images, reconstructions], 1).flatten(0, 1)
+        return beside_reconstructions(self.system, images[:_PREVIEW_PAIRS], self.compute)
 
     def check(self, images: Tensor, random: torch.Generator) -> Mapping[str, float]:
         """Measure how much reconstructions vary, and how the discriminator tells them from images."""
@@ -120,7 +115,7 @@ class BottleneckStage(Stage):
     def _step_discriminator(self, images: Tensor, reconstructions: Tensor) -> dict[str, Tensor]:
         with self.compute.autocast():
             real, fake = (self.head(self.features(batch)).float() for batch in (images, reconstructions))
-        loss = functional.softplus(-real).mean() + functional.softplus(fake).mean()
+        loss = _LOSS.discriminator(real, fake)
         losses = {"discriminator": loss.detach()}
         if self.settings.r1_weight:
             with self.compute.exact():
@@ -135,11 +130,10 @@ class BottleneckStage(Stage):
         discriminator = nn.ModuleList([self.features, self.head]).requires_grad_(False)
         with self.compute.autocast():
             codes_again = self.second_encoder(reconstructions)
-        difference = reconstructions.float() - images
         terms = {
             "adversarial": self._adversarial(images, reconstructions),
-            "contextual": (difference.abs() if settings.contextual == "absolute" else difference.square()).mean(),
-            "encoder": (codes.float() - codes_again.float()).square().mean(),
+            "contextual": mean_distance(reconstructions.float() - images, settings.contextual),
+            "encoder": mean_distance(codes.float() - codes_again.float(), "squared"),
         }
         weights = (settings.adversarial_weight, settings.contextual_weight, settings.encoder_weight)
         loss = torch.stack([weight * term for weight, term in zip(weights, terms.values(), strict=True)]).sum()
@@ -152,9 +146,9 @@ class BottleneckStage(Stage):
             features: Tensor = self.features(reconstructions)
             if self.settings.adversarial == "cross_entropy":
                 logits: Tensor = self.head(features)
-                return functional.softplus(-logits.float()).mean()
+                return _LOSS.generator(logits.float())
             wanted: Tensor = self.features(images)
-        return (features.float() - wanted.float()).square().mean()
+        return mean_distance(features.float() - wanted.float(), "squared")
 
     @torch.no_grad()
     def _follow(self, codes: Tensor) -> None:

@@ -3,7 +3,7 @@
 ganspect train configs/egbad.yaml --set data.source=FOLDER --out run
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Literal
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from ganspect.config import NetworkSettings, Recipe
 from ganspect.train.bigan import BiganStage, BiganTraining
 from ganspect.train.compute import Compute
-from ganspect.train.linear import start_at_pca
 from ganspect.train.networks import Encoder, Generator, Pyramid, initialise_as_dcgan
 from ganspect.train.pairs import (
     PairHead,
@@ -23,15 +22,14 @@ from ganspect.train.pairs import (
     mnist_pairs,
     pyramid_pairs,
 )
-from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining, Variant
-from ganspect.train.settings import Steps, TrainingSettings
+from ganspect.train.reconstruction import RefineTraining, Variant, refinement
+from ganspect.train.settings import TrainingSettings
 from ganspect.train.system import Seen, StagePlan, System
 
 
-class RefineTraining(ReconstructionTraining):
-    """The optional last stage."""
+class EgbadRefineTraining(RefineTraining):
+    """Settings of refinement, on images alone: egbad's features are those of pairs."""
 
-    steps: Steps = 0
     variant: Variant = "izi"
 
 
@@ -44,7 +42,7 @@ class EgbadTraining(TrainingSettings):
     """
 
     bigan: BiganTraining = BiganTraining()
-    refine: RefineTraining = RefineTraining()
+    refine: EgbadRefineTraining = EgbadRefineTraining()
 
 
 class EgbadNetwork(NetworkSettings):
@@ -116,17 +114,8 @@ class Egbad(System):
     def stages(self, compute: Compute) -> Mapping[str, StagePlan]:
         """Return the BiGAN, and refinement where the recipe gives it steps."""
         training = self.recipe.training
-        stages = {"bigan": StagePlan(training.bigan.steps, partial(BiganStage, self, training.bigan, compute))}
-        if training.refine.steps:
-            refine = partial(ReconstructionStage, self, training.refine, compute, refine=True)
-            stages["refine"] = StagePlan(training.refine.steps, refine)
-        return stages
-
-    def begin(self, images: Callable[[int], Tensor]) -> None:
-        """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
-        if self.recipe.network.linear_path:
-            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
-            self.latent_deviation.copy_(deviation)
+        bigan = StagePlan(training.bigan.steps, partial(BiganStage, self, training.bigan, compute))
+        return {"bigan": bigan, **refinement(self, training.refine, compute)}
 
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
         """Return f(x, E) and D(x, E); see `System.see`."""

@@ -3,21 +3,19 @@
 ganspect train configs/fanogan.yaml --set data.source=FOLDER --out run
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from ganspect.config import Positive, Recipe
 from ganspect.train.compute import Compute
 from ganspect.train.gan import GanStage, GanTraining
-from ganspect.train.linear import start_at_pca
 from ganspect.train.losses import GanLossName
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid
-from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining
-from ganspect.train.settings import Decay, Rate, Steps, TrainingSettings
+from ganspect.train.reconstruction import ReconstructionStage, ReconstructionTraining, RefineTraining, refinement
+from ganspect.train.settings import Decay, Rate, TrainingSettings
 from ganspect.train.system import StagePlan, System
 
 
@@ -36,18 +34,6 @@ class EncoderTraining(ReconstructionTraining):
     """The encoder stage of a system that cannot do without it."""
 
     steps: Annotated[int, Field(gt=0)] = 10_000
-
-
-class RefineTraining(ReconstructionTraining):
-    """The optional last stage."""
-
-    steps: Steps = 0
-
-    @model_validator(mode="after")
-    def _from_images(self) -> "RefineTraining":
-        if self.variant == "ziz":
-            raise ValueError("variant ziz would let generator and encoder collapse together; use izi or izi_f")
-        return self
 
 
 class FanoganTraining(TrainingSettings):
@@ -102,17 +88,8 @@ class Fanogan(System):
     def stages(self, compute: Compute) -> Mapping[str, StagePlan]:
         """Return the GAN, the encoder, and refinement where the recipe gives it steps."""
         training = self.recipe.training
-        stages = {
+        return {
             "gan": StagePlan(training.gan.steps, partial(GanStage, self, self.head, training.gan, compute)),
             "encoder": StagePlan(training.encoder.steps, partial(ReconstructionStage, self, training.encoder, compute)),
+            **refinement(self, training.refine, compute),
         }
-        if training.refine.steps:
-            refine = partial(ReconstructionStage, self, training.refine, compute, refine=True)
-            stages["refine"] = StagePlan(training.refine.steps, refine)
-        return stages
-
-    def begin(self, images: Callable[[int], Tensor]) -> None:
-        """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
-        if self.recipe.network.linear_path:
-            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
-            self.latent_deviation.copy_(deviation)

@@ -11,6 +11,7 @@ from ganspect.config import Recipe, read_yaml
 from ganspect.datasets import Dataset, open_dataset
 from ganspect.datasets.catalogue import absolute_source
 from ganspect.errors import ConfigError, RunError
+from ganspect.progress import print_warning
 from ganspect.train.compute import Compute, choose_device, choose_precision, deterministic
 from ganspect.train.data import TrainingData, load_training_data, require_one_scale
 from ganspect.train.folder import RunFolder
@@ -122,4 +123,4 @@ def _print_summary(out: Path) -> None:
 def _print_warnings(out: Path) -> None:
     record = RunFolder(out).read_record()
     for sentence in record.health.warnings if record else ():
-        Console().print(f"warning: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_warning(sentence)

@@ -1,6 +1,5 @@
 """The adversarial stage: generator against discriminator, with the loss that the recipe names."""
 
-import copy
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -10,7 +9,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganspect.config import Positive, Section
-from ganspect.train.averaging import Average
+from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.compute import Compute
 from ganspect.train.health import DIVERSITY, diversity, separation, untouched
 from ganspect.train.losses import GAN_LOSSES, GanLossName, gradient_penalty, r1_penalty
@@ -87,7 +86,7 @@ class GanStage(Stage):
         self.settings, self.compute, self.system, self.head = settings, compute, system, head
         self.batch_size, self.batches_per_step = settings.batch_size, settings.critic_steps
         self.loss = GAN_LOSSES[settings.loss]
-        self.generator = copy.deepcopy(system.generator).requires_grad_(True).train()
+        self.generator = trainable_copy(system.generator)
         self.average = Average(settings.average, [(system.generator, self.generator)])
         self.discriminator = nn.Sequential(system.features, head).requires_grad_(True).train()
         if settings.normed:

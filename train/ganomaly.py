@@ -3,7 +3,6 @@
 ganspect train configs/ganomaly.yaml --set data.source=FOLDER --out run
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated
@@ -14,7 +13,6 @@ from torch import Tensor
 from ganspect.config import NetworkSettings, Recipe
 from ganspect.train.bottleneck import BottleneckStage, BottleneckTraining
 from ganspect.train.compute import Compute
-from ganspect.train.linear import start_at_pca
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid, initialise_as_dcgan
 from ganspect.train.settings import TrainingSettings
 from ganspect.train.system import Seen, StagePlan, System
@@ -78,11 +76,10 @@ class Ganomaly(System):
         return {"bottleneck": StagePlan(settings.steps, partial(BottleneckStage, self, settings, compute))}
 
     def begin(self, images: Callable[[int], Tensor]) -> None:
-        """Start the linear paths, if there are any, at the PCA of the training images and their mirror images."""
+        """Let both encoders start alike where there is a linear path; see `System.begin`."""
+        super().begin(images)
         if self.recipe.network.linear_path:
-            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
-            self.latent_deviation.copy_(deviation)
-            self.second_encoder.load_state_dict(copy.deepcopy(self.encoder.state_dict()))
+            self.second_encoder.load_state_dict(self.encoder.state_dict())
 
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
         """Return f(x), D(x) and E(x) of the second encoder; see `System.see`."""

@@ -1,4 +1,4 @@
-"""Losses of the adversarial stage, on logits (N,): what the discriminator and the generator minimise.
+"""Losses: of the adversarial stages, on logits (N,), and of reconstructions.
 
 Logits are higher for what the discriminator takes for real.
 """
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 GanLossName: TypeAlias = Literal["non-saturating", "wgan-gp", "hinge"]
+Distance: TypeAlias = Literal["squared", "absolute"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
     real = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
     return torch.square(gradient).flatten(1).sum(1).mean() / 2
+
+
+def mean_distance(difference: Tensor, distance: Distance) -> Tensor:
+    """Return mean |difference| or mean difference^2, a scalar, of any shape."""
+    return (difference.abs() if distance == "absolute" else difference.square()).mean()
 
 
 def _non_saturating(real: Tensor, fake: Tensor) -> Tensor:

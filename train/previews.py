@@ -4,11 +4,22 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ganspect.files import write_atomically
 from ganspect.opencv import cv2
 from ganspect.preprocess import Frame
+from ganspect.train.compute import Compute
+from ganspect.train.system import System
+
+
+@torch.no_grad()
+def beside_reconstructions(system: System, images: Tensor, compute: Compute) -> Tensor:
+    """Return (2N,C,H,W) images, each followed by G(E(x)), from (N,C,H,W) in [-1, 1]."""
+    with compute.autocast():
+        reconstructions = system.generator(system.encode(images)).float()
+    return torch.stack([images, reconstructions], 1).flatten(0, 1)
 
 
 def write_grid(path: Path, images: Tensor) -> None:

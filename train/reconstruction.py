@@ -3,20 +3,22 @@
 In the encoder's, G and f are frozen. In refinement, which is optional and not in the paper, G moves too.
 """
 
-import copy
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from pydantic import model_validator
+from torch import Tensor
 
 from ganspect.config import Section
-from ganspect.train.averaging import Average
+from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.compute import Compute
+from ganspect.train.losses import Distance, mean_distance
 from ganspect.train.optimizers import OptimizerName, Schedule, adam, descend, rmsprop, set_rates
+from ganspect.train.previews import beside_reconstructions
 from ganspect.train.settings import BatchSize, Decay, Rate, Steps, Weight
-from ganspect.train.system import Stage, System
+from ganspect.train.system import Stage, StagePlan, System
 
-Distance: TypeAlias = Literal["squared", "absolute"]
 Variant: TypeAlias = Literal["izi_f", "izi", "ziz"]
 
 PREVIEW_PAIRS = 32
@@ -51,6 +53,18 @@ class ReconstructionTraining(Section):
     average: Decay = 0.0
 
 
+class RefineTraining(ReconstructionTraining):
+    """Settings of refinement, a last stage that is left out by default."""
+
+    steps: Steps = 0
+
+    @model_validator(mode="after")
+    def _from_images(self) -> "RefineTraining":
+        if self.variant == "ziz":
+            raise ValueError("variant ziz would let generator and encoder collapse together; use izi or izi_f")
+        return self
+
+
 class ReconstructionStage(Stage):
     """Trains a copy of the system's encoder, perhaps of its generator too; the system's own follow as averages."""
 
@@ -69,8 +83,8 @@ class ReconstructionStage(Stage):
             raise ValueError(f"{system.name} has no encoder to train")
         self.settings, self.compute, self.system = settings, compute, system
         self.batch_size = settings.batch_size
-        self.encoder = _trainable(system.encoder)
-        self.generator = _trainable(system.generator) if refine else system.generator
+        self.encoder = trainable_copy(system.encoder)
+        self.generator = trainable_copy(system.generator) if refine else system.generator
         pairs = [(system.encoder, self.encoder), *([(system.generator, self.generator)] if refine else [])]
         self.average = Average(settings.average, pairs)
         trained = {"encoder": self.encoder, **({"generator": self.generator} if refine else {})}
@@ -92,23 +106,19 @@ class ReconstructionStage(Stage):
         self.average.update()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    @torch.no_grad()
     def preview(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Return images and their reconstructions in turn; see `Stage.preview`."""
-        images = images[:PREVIEW_PAIRS]
-        with self.compute.autocast():
-            reconstructions = self.system.generator(self.system.encode(images)).float()
-        return torch.stack([images, reconstructions], 1).flatten(0, 1)
+        return beside_reconstructions(self.system, images[:PREVIEW_PAIRS], self.compute)
 
     def _image_losses(self, images: Tensor) -> dict[str, Tensor]:
         """Return mean d(x, G(E(x))), and for izi_f mean d(f(x), f(G(E(x)))) (f-AnoGAN, eq. 4)."""
         with self.compute.autocast():
             reconstructions = self.generator(self.encoder(images))
-        losses = {"residual": self._distance(reconstructions.float() - images)}
+        losses = {"residual": mean_distance(reconstructions.float() - images, self.settings.distance)}
         if self.settings.variant == "izi_f":
             with self.compute.autocast():
                 features = self.system.features(reconstructions) - self.system.features(images)
-            losses["features"] = self._distance(features.float())
+            losses["features"] = mean_distance(features.float(), self.settings.distance)
         return losses
 
     def _latent_loss(self, random: torch.Generator) -> dict[str, Tensor]:
@@ -118,11 +128,10 @@ class ReconstructionStage(Stage):
             with torch.no_grad():
                 images = self.generator(latents)
             found = self.encoder(images)
-        return {"latent": self._distance(found.float() - latents)}
-
-    def _distance(self, values: Tensor) -> Tensor:
-        return (values.abs() if self.settings.distance == "absolute" else values * values).mean()
+        return {"latent": mean_distance(found.float() - latents, self.settings.distance)}
 
 
-def _trainable(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).requires_grad_(True).train()
+def refinement(system: System, settings: RefineTraining, compute: Compute) -> dict[str, StagePlan]:
+    """Return the plan of refinement by its name, or nothing where the recipe gives it no steps."""
+    make = partial(ReconstructionStage, system, settings, compute, refine=True)
+    return {"refine": StagePlan(settings.steps, make)} if settings.steps else {}

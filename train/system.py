@@ -15,6 +15,7 @@ from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.scoring import SCORES, Match, Need, ScoreWeights
 from ganspect.train.compute import Compute
+from ganspect.train.linear import start_at_pca
 from ganspect.train.settings import TrainingSettings
 
 View: TypeAlias = Literal["features", "logit", "code"]
@@ -155,11 +156,14 @@ class System(nn.Module, ABC):
         """Return the training stages by name, in order."""
 
     def begin(self, images: Callable[[int], Tensor]) -> None:
-        """Set initial weights from training images, once, before the first stage.
+        """Set initial weights from training images, once, before the first stage: a linear path starts at their PCA.
 
         Args:
             images: returns at most so many of them, (N,C,H,W) float32 in [-1, 1] on the CPU, unchanged.
         """
+        if self.recipe.network.linear_path:
+            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
+            self.latent_deviation.copy_(deviation)
 
     def draw_latents(self, count: int, random: torch.Generator) -> Tensor:
         """Return (count,D) latents of the prior, drawn on the CPU, on the system's device."""

@@ -113,7 +113,7 @@ def test_scores_at_the_encoders_latent_are_pytorchs(variant: str) -> None:
     system, image = system_of(recipe), random_images(recipe, 3)
     maps = (torch.rand(recipe.image.size_hw) * 0.2, torch.rand(recipe.image.size_hw) + 0.1)
     formulas = formulas_of(system, recipe)
-    latent, encoder_score, *_ = formulas.scores(image, *(maps if formulas.needs_pixel_statistics else ()))
+    latent, encoder_score, *_ = formulas.scores(image, *(maps if formulas.deployed.needs_pixel_statistics else ()))
     x = to_image(image)
     torch.testing.assert_close(latent, system.encode(x), rtol=1e-4, atol=1e-5)
     if recipe.score.encoder == "paper":

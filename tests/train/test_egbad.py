@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from ganspect.errors import ConfigError
@@ -10,11 +9,10 @@ from ganspect.scoring import SCORES
 from ganspect.train.bigan import BiganStage
 from ganspect.train.compute import Compute
 from ganspect.train.egbad import Egbad
-from ganspect.train.fit import train_recipe
 from ganspect.train.run import load_run
 from ganspect.train.system import System, weights_of
 from ganspect.train.systems import parse_recipe
-from tests.conftest import TINY_RECIPE
+from tests.conftest import train_system
 from tests.train.stages import images, tiny
 
 CPU = Compute(torch.device("cpu"), "fp32")
@@ -28,9 +26,7 @@ OVERRIDES = (
 
 
 def train(out: Path, source: Path, *overrides: str) -> Path:
-    config = out.with_name(f"{out.name}.yaml")
-    config.write_text(yaml.safe_dump({**TINY_RECIPE, "system": "egbad"}))
-    return train_recipe(config, [f"data.source={source}", *OVERRIDES, *overrides], out)
+    return train_system("egbad", out, source, *OVERRIDES, *overrides)
 
 
 def parse(**content: object) -> Egbad:

@@ -2,16 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from ganspect.errors import ConfigError
 from ganspect.scoring import SCORES
 from ganspect.train.bottleneck import BottleneckStage
-from ganspect.train.fit import train_recipe
 from ganspect.train.run import load_run
 from ganspect.train.systems import parse_recipe
-from tests.conftest import TINY_RECIPE
+from tests.conftest import train_system
 from tests.train.stages import images, tiny
 
 OVERRIDES = (
@@ -22,9 +20,7 @@ OVERRIDES = (
 
 
 def train(out: Path, source: Path, *overrides: str) -> Path:
-    config = out.with_name(f"{out.name}.yaml")
-    config.write_text(yaml.safe_dump({**TINY_RECIPE, "system": "ganomaly"}))
-    return train_recipe(config, [f"data.source={source}", *OVERRIDES, *overrides], out)
+    return train_system("ganomaly", out, source, *OVERRIDES, *overrides)
 
 
 def test_killed_runs_go_on_to_the_same_weights_the_codes_statistics_included(
