@@ -10,6 +10,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import onnx
@@ -42,6 +43,7 @@ def trace(
     Returns:
         A model of plain operators, opset 20, IR 10, weights inside.
     """
+    _read_operators_once()
     graph = _with_gradient(function, example)
     batch = torch.export.Dim("batch", min=1)
     shapes = tuple(
@@ -84,6 +86,19 @@ def _with_gradient(function: Callable[..., Any], example: Sequence[Tensor]) -> t
     )
     traced: torch.fx.GraphModule = tracer(*example)
     return traced
+
+
+@lru_cache(maxsize=1)
+def _read_operators_once() -> None:
+    """Let the exporter keep its table of operators, which it else reads anew for every graph: a third of its time."""
+    try:
+        from torch.onnx._internal.exporter import _registration
+    except ImportError:  # a PyTorch that has moved it: slower, no more
+        return
+    registry: Any = getattr(_registration, "ONNXRegistry", None)
+    if hasattr(registry, "from_torchlib"):
+        read = lru_cache(maxsize=None)(registry.from_torchlib)
+        registry.from_torchlib = classmethod(lambda _, *arguments, **options: read(*arguments, **options))
 
 
 def _convolution_backward(
