@@ -1,12 +1,12 @@
 """What a detector must beat to be worth deploying: PCA, and the mean intensity of an image.
 
-pca = pca_scores(normal_images, test_images)
+(pca,) = pca_scores(normal_images, test_images, COMPONENTS)
 brightness = mean_intensity(test_images)
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -16,8 +16,10 @@ from ganspect.runtime.evaluation.metrics import auroc, curves_of
 from ganspect.scoring import SCORES, Match, to_unit_range
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 COMPONENTS = 256
+"""Of the PCA whose figures stand in every report; a second one has as many as the bundle's latent."""
 
 _OF_IMAGES = tuple(name for name, score in SCORES.items() if not score.needs)
 _LARGEST_VALUES = 100_000_000
@@ -50,24 +52,34 @@ class PcaScores:
         return self.scores["residual_mean"]
 
 
-def pca_scores(normal: Pixels, test: Pixels, components: int = COMPONENTS) -> PcaScores:
+class PcaPair(NamedTuple):
+    """Two PCAs of the same images.
+
+    Attributes:
+        usual: with `COMPONENTS` components, whatever the bundle: figures of different bundles stand beside it.
+        like_bundle: with as many as the bundle's latent has dimensions.
+    """
+
+    usual: PcaScores
+    like_bundle: PcaScores
+
+
+def pca_scores(normal: Pixels, test: Pixels, *sizes: int) -> tuple[PcaScores, ...]:
     """Fit a PCA to normal images and score others by what it cannot reconstruct.
 
     Args:
         normal: (m,H,W,C) uint8, at least 2; thinned evenly where they would not fit into memory.
         test: (n,H,W,C) uint8.
-        components: kept at most; fewer where there are fewer images or pixels.
+        *sizes: components kept at most, a result for each; fewer where there are fewer images or pixels.
     """
     normal = normal[:: -(-normal.size // _LARGEST_VALUES)]
     pixels = normal[0].size
-    kept = min(components, len(normal) - 1, pixels)
+    possible = min(len(normal) - 1, pixels)
     # Randomised SVD only where the exact one would take minutes.
     exact = len(normal) * pixels * min(len(normal), pixels) <= _EXACT_OPERATIONS
-    pca = PCA(kept, svd_solver="full" if exact else "randomized", random_state=0)
+    pca = PCA(min(max(sizes), possible), svd_solver="full" if exact else "randomized", random_state=0)
     pca.fit(_rows(normal))
-    batches = [_score(pca, test[first : first + _IMAGES_AT_ONCE]) for first in range(0, len(test), _IMAGES_AT_ONCE)]
-    scores = {name: np.concatenate([batch[name] for batch in batches]) for name in _OF_IMAGES}
-    return PcaScores(scores, kept, len(normal))
+    return tuple(_scores(pca, min(size, possible), test, len(normal)) for size in sizes)
 
 
 def mean_intensity(images: Pixels) -> Floats:
@@ -81,15 +93,22 @@ def brighter_is_anomalous(intensity: Floats, labels: Labels) -> bool:
     return bool(auroc(curves_of(intensity, labels))[0] >= 0.5)
 
 
-def _score(pca: PCA, images: Pixels) -> dict[str, Floats]:
+def _scores(pca: PCA, components: int, test: Pixels, images: int) -> PcaScores:
+    axes = pca.components_[:components]
+    batches = [_score(pca.mean_, axes, test[at : at + _IMAGES_AT_ONCE]) for at in range(0, len(test), _IMAGES_AT_ONCE)]
+    return PcaScores(
+        {name: np.concatenate([batch[name] for batch in batches]) for name in _OF_IMAGES}, components, images
+    )
+
+
+def _score(mean: Rows, axes: Rows, images: Pixels) -> dict[str, Floats]:
     rows = _rows(images)
     shape = (len(images), *images.shape[1:])
-    restored = pca.inverse_transform(pca.transform(rows)).reshape(shape)
-    planes = (array.reshape(shape).transpose(0, 3, 1, 2) for array in (rows, np.asarray(restored, np.float32)))
-    match = Match(*planes)
+    restored = (rows - mean) @ axes.T @ axes + mean
+    match = Match(*(array.reshape(shape).transpose(0, 3, 1, 2) for array in (rows, restored.astype(np.float32))))
     return {name: SCORES[name].of(match) for name in _OF_IMAGES}
 
 
-def _rows(images: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
-    rows: np.ndarray[Any, np.dtype[np.float32]] = to_unit_range(images.reshape(len(images), -1).astype(np.float32))
+def _rows(images: Pixels) -> Rows:
+    rows: Rows = to_unit_range(images.reshape(len(images), -1).astype(np.float32))
     return rows

@@ -9,6 +9,7 @@ is what makes the interval of their difference a paired one.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,9 +17,11 @@ import numpy as np
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Labels: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Metric: TypeAlias = Callable[[Floats], Floats]
-"""From weights (R,n) to the metric of each resample (R,)."""
+"""From weights (R,n) to the metric of each resample (R,), or several metrics (R,m)."""
 
-_WEIGHTS_AT_ONCE = 2_000_000
+_DRAWN_AT_ONCE = 2_000_000
+_JUDGED_AT_ONCE = 100_000
+"""Weights that a metric gets at once: few enough for a processor's cache, which is three times faster."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,14 @@ def stratified_weights(labels: Labels, resampling: Resampling) -> Iterator[Float
     Yields:
         (r,n) float64 with r resamples, `resampling.count` rows in all; each row sums to n.
     """
-    random = np.random.default_rng(resampling.seed)
-    at_once = max(1, _WEIGHTS_AT_ONCE // max(1, labels.size))
-    classes = [np.flatnonzero(labels == value) for value in np.unique(labels)]
-    for first in range(0, resampling.count, at_once):
-        rows = min(at_once, resampling.count - first)
-        weights = np.zeros((rows, labels.size))
-        for members in classes:
-            weights[:, members] = _counts(random, rows, members.size)
-        yield weights
+    drawn = _drawn(np.asarray(labels, np.int64).tobytes(), resampling.count, resampling.seed)
+    rows = max(1, _JUDGED_AT_ONCE // max(1, labels.size))
+    for first in range(0, resampling.count, rows):
+        yield drawn[first : first + rows].astype(np.float64)
 
 
 def resample(metric: Metric, labels: Labels, resampling: Resampling) -> Floats:
-    """Return the metric of every resample, (count,)."""
+    """Return the metric of every resample, (count,), or (count,m) of several."""
     return np.concatenate([metric(weights) for weights in stratified_weights(labels, resampling)])
 
 
@@ -88,6 +86,20 @@ def percentile_interval(value: float, resampled: Floats, confidence: float) -> I
     return Interval(value, float(low), float(high))
 
 
-def _counts(random: np.random.Generator, rows: int, size: int) -> Floats:
+@lru_cache(maxsize=1)  # an evaluation judges dozens of scores on the same resamples
+def _drawn(labels: bytes, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    given = np.frombuffer(labels, np.int64)
+    random = np.random.default_rng(seed)
+    at_once = max(1, _DRAWN_AT_ONCE // max(1, given.size))
+    classes = [np.flatnonzero(given == value) for value in np.unique(given)]
+    drawn = np.zeros((count, given.size), np.uint16)
+    for first in range(0, count, at_once):
+        rows = min(at_once, count - first)
+        for members in classes:
+            drawn[first : first + rows, members] = _counts(random, rows, members.size)
+    return drawn
+
+
+def _counts(random: np.random.Generator, rows: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     drawn = random.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
-    return np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+    return np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ganspect.progress import print_warning
 from ganspect.runtime.evaluation.wording import MISSING, NAMES, compared, rate_of, with_interval
 
 
@@ -41,9 +42,7 @@ def print_warnings(metrics: Mapping[str, Any], console: Console | None = None) -
         console: to print on; absent: standard output.
     """
     for sentence in metrics["bundle"]["health"]["warnings"]:
-        (console or Console()).print(
-            f"warning: training: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True
-        )
+        print_warning(f"training: {sentence}", console)
 
 
 def _cells(system: Mapping[str, Any]) -> tuple[str, str, str, str]:

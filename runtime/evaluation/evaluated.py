@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ganspect.bundle import Bundle
-from ganspect.runtime.evaluation.baselines import PcaScores
+from ganspect.runtime.evaluation.baselines import PcaPair
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.labelled import LabelledImages
@@ -26,7 +26,7 @@ class Evaluated:
         full: scores with exit off, raw.
         scales: on which the deployed score of each mode is shown; figures are computed on raw ones.
         screened: verdicts as deployed.
-        pca: scores of the PCA; None where there are too few normal training images.
+        pca: scores of PCAs; None where there are too few normal training images.
         intensity: (n,) mean intensity of each image, 0 to 255.
         pixel: pixel metrics; None where there are no masks.
         curve: AUROC over iterations, if it was asked for and can be drawn.
@@ -41,7 +41,7 @@ class Evaluated:
     full: FullPass
     scales: Mapping[Mode, ScoreScale]
     screened: ScreenedPass
-    pca: PcaScores | None
+    pca: PcaPair | None
     intensity: Floats
     pixel: Mapping[str, Interval] | None
     curve: Curve | None

@@ -16,6 +16,7 @@ from ganspect.runtime.evaluation.bootstrap import (
     Floats,
     Interval,
     Labels,
+    Metric,
     Resampling,
     interval_of,
     percentile_interval,
@@ -101,31 +102,37 @@ def tpr_at_low_fpr(curves: Curves) -> Floats:
     return recall
 
 
-IMAGE_METRICS: Mapping[str, Callable[[Curves], Floats]] = {
-    "auroc": auroc,
+CURVE_METRICS: Mapping[str, Callable[[Curves], Floats]] = {
     "auprc": auprc,
     "f1": best_f1,
     "tpr_at_fpr_1pct": tpr_at_low_fpr,
 }
-"""The metrics of `image` in metrics.json, by key."""
+"""The metrics of `image` in metrics.json beside `auroc`, by key."""
 
 
 def image_metrics(scores: Scores, labels: Labels, resampling: Resampling) -> dict[str, Interval] | None:
-    """Return every metric of `IMAGE_METRICS` with its interval, or None where a class is missing."""
+    """Return `auroc` and every metric of `CURVE_METRICS` with its interval, or None where a class is missing."""
     if not has_both_classes(labels):
         return None
 
-    def interval(metric: Callable[[Curves], Floats]) -> Interval:
-        return interval_of(lambda weights: metric(curves_of(scores, labels, weights)), labels, resampling)
+    by_rank = _auroc_by_rank(scores, labels)
 
-    return {name: interval(metric) for name, metric in IMAGE_METRICS.items()}
+    def measured(weights: Floats) -> Floats:
+        curves = curves_of(scores, labels, weights)
+        return np.stack([by_rank(weights), *(metric(curves) for metric in CURVE_METRICS.values())], 1)
+
+    values, resampled = measured(np.ones((1, labels.size)))[0], resample(measured, labels, resampling)
+    return {
+        name: percentile_interval(float(values[index]), resampled[:, index], resampling.confidence)
+        for index, name in enumerate(("auroc", *CURVE_METRICS))
+    }
 
 
 def auroc_interval(scores: Scores, labels: Labels, resampling: Resampling) -> Interval | None:
     """Return the AUROC alone with its interval, or None where a class is missing."""
     if not has_both_classes(labels):
         return None
-    return interval_of(lambda weights: auroc(curves_of(scores, labels, weights)), labels, resampling)
+    return interval_of(_auroc_by_rank(scores, labels), labels, resampling)
 
 
 def auroc_difference(first: Scores, second: Scores, labels: Labels, resampling: Resampling) -> Interval | None:
@@ -139,12 +146,8 @@ def auroc_difference(first: Scores, second: Scores, labels: Labels, resampling: 
     """
     if not has_both_classes(labels):
         return None
-
-    def difference(weights: Floats) -> Floats:
-        return auroc(curves_of(first, labels, weights)) - auroc(curves_of(second, labels, weights))
-
-    value = float(difference(np.ones((1, labels.size)))[0])
-    return percentile_interval(value, resample(difference, labels, resampling), resampling.confidence)
+    of_first, of_second = _auroc_by_rank(first, labels), _auroc_by_rank(second, labels)
+    return interval_of(lambda weights: of_first(weights) - of_second(weights), labels, resampling)
 
 
 def has_both_classes(labels: Labels) -> bool:
@@ -155,6 +158,27 @@ def has_both_classes(labels: Labels) -> bool:
 def trapezoids(x: Floats, y: Floats) -> Floats:
     """Return the area between neighbouring points of curves (R,T): (R,T-1)."""
     return np.diff(x, axis=1) * (y[:, 1:] + y[:, :-1]) / 2
+
+
+def _auroc_by_rank(scores: Scores, labels: Labels) -> Metric:
+    """Return the AUROC as a function of weights: how often an anomalous image scores above a normal one.
+
+    The same figure as `auroc` of `curves_of`, without the curve: scores are sorted once, for all resamples.
+    """
+    scores = np.where(np.isnan(scores), np.inf, scores)
+    normal, anomalous = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    normal, anomalous = normal[np.argsort(scores[normal])], anomalous[np.argsort(scores[anomalous])]
+    # Normal images below each anomalous one, and those not above it: half of a tie counts.
+    below, reached = (np.searchsorted(scores[normal], scores[anomalous], side) for side in ("left", "right"))
+
+    def measured(weights: Floats) -> Floats:
+        found = np.pad(weights[:, normal].cumsum(1), ((0, 0), (1, 0)))
+        wins = (found[:, below] + found[:, reached]) / 2
+        drawn = weights[:, anomalous]
+        area: Floats = np.einsum("ri,ri->r", drawn, wins) / (found[:, -1] * drawn.sum(1))
+        return area
+
+    return measured
 
 
 def _reached(counts: Floats, ends: np.ndarray[Any, np.dtype[np.intp]]) -> Floats:

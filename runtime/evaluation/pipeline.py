@@ -12,7 +12,7 @@ from ganspect.errors import ConfigError
 from ganspect.files import new_folder, require_replaceable, require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 from ganspect.runtime.backends import Backend, open_backend
-from ganspect.runtime.evaluation.baselines import PcaScores, mean_intensity, pca_scores
+from ganspect.runtime.evaluation.baselines import COMPONENTS, PcaPair, mean_intensity, pca_scores
 from ganspect.runtime.evaluation.bootstrap import Interval, Resampling
 from ganspect.runtime.evaluation.console import print_table, print_warnings
 from ganspect.runtime.evaluation.curve import CurvePlan, draw_curve
@@ -87,7 +87,7 @@ def _measure(
         full=full,
         scales=scales,
         screened=screened_pass(images, inspector, progress),
-        pca=_pca(images),
+        pca=_pca(images, bundle.manifest.latent.size),
         intensity=mean_intensity(images.pixels),
         pixel=_pixel_metrics(images, full, readout, resampling, progress),
         curve=None if plan is None else draw_curve(images, search, readout, plan, resampling, progress),
@@ -100,9 +100,11 @@ def _scales(bundle: Bundle) -> dict[Mode, ScoreScale]:
     return {mode: score_scale(bundle, mode) for mode in modes}
 
 
-def _pca(images: LabelledImages) -> PcaScores | None:
+def _pca(images: LabelledImages, latent_size: int) -> PcaPair | None:
     normal = read_pixels(images.dataset.train, images.grid)
-    return None if normal is None or len(normal) < 2 else pca_scores(normal, images.pixels)
+    if normal is None or len(normal) < 2:
+        return None
+    return PcaPair(*pca_scores(normal, images.pixels, COMPONENTS, latent_size))
 
 
 def _pixel_metrics(

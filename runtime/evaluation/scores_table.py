@@ -40,8 +40,8 @@ def _columns(evaluated: Evaluated) -> dict[str, list[str] | None]:
         **dict(_prefixed("search", full.at_search)),
         **dict(_prefixed("last", full.at_last)),
         **dict(_prefixed("start", full.at_start)),
-        "pca_worst": _texts(None if evaluated.pca is None else evaluated.pca.worst),
-        "pca_mean": _texts(None if evaluated.pca is None else evaluated.pca.mean),
+        "pca_worst": _texts(None if evaluated.pca is None else evaluated.pca.usual.worst),
+        "pca_mean": _texts(None if evaluated.pca is None else evaluated.pca.usual.mean),
         "mean_intensity": _texts(evaluated.intensity),
     }
 

@@ -85,8 +85,9 @@ def _baseline_remarks(metrics: Metrics) -> tuple[str, ...]:
         )
         if same := pca["deployed_score"]:
             remarks.append(
-                f"PCA, same score: by the bundle's own score, {same['name']}; what the bundle is better by is then due "
-                f"to its model and its search alone: {with_interval(same['delta'])}."
+                f"PCA, same score: {same['components']} components, at most as many as the bundle's latent has "
+                f"dimensions, by the bundle's own score, {same['name']}; what the bundle is better by is then due to "
+                f"its model and its search alone: {with_interval(same['delta'])}."
             )
     if direction := metrics["mean_intensity"]["direction"]:
         remarks.append(
@@ -103,7 +104,7 @@ def _lines(evaluated: Evaluated, metrics: Metrics) -> tuple[Line, ...]:
     scores = {
         "search": evaluated.full.search,
         "encoder": evaluated.full.encoder,
-        "pca": None if evaluated.pca is None else evaluated.pca.worst,
+        "pca": None if evaluated.pca is None else evaluated.pca.usual.worst,
         "mean_intensity": sign * evaluated.intensity,
     }
     return tuple(Line(NAMES[key], score, SYSTEM_STYLES[key]) for key, score in scores.items() if score is not None)

@@ -102,11 +102,11 @@ def _scores(evaluated: Evaluated) -> Json:
 def _pca(evaluated: Evaluated) -> Json | None:
     if evaluated.pca is None:
         return None
-    pca, labels, resampling = evaluated.pca, evaluated.images.labels, evaluated.resampling
+    pca, labels, resampling = evaluated.pca.usual, evaluated.images.labels, evaluated.resampling
     return {
         "image": _to_json(image_metrics(pca.worst, labels, resampling)),
         "mean_residual": {"auroc": _auroc(evaluated, pca.mean)},
-        "deployed_score": _pca_by_deployed_score(evaluated, pca),
+        "deployed_score": _pca_by_deployed_score(evaluated, evaluated.pca.like_bundle),
         "formula": SCORES["residual_worst"].formula,
         "components": pca.components,
         "images": pca.images,
@@ -115,7 +115,7 @@ def _pca(evaluated: Evaluated) -> Json | None:
 
 
 def _pca_by_deployed_score(evaluated: Evaluated, pca: PcaScores) -> Json | None:
-    """Return how PCA does by the bundle's own score, which tells what the score is worth and what the model."""
+    """Return how a PCA of the bundle's size does by its score, which tells what score and size are worth alone."""
     recorded = evaluated.bundle.manifest.scores
     name = recorded.search if evaluated.mode == "search" else recorded.encoder
     if name is None or name not in pca.scores:
@@ -124,6 +124,7 @@ def _pca_by_deployed_score(evaluated: Evaluated, pca: PcaScores) -> Json | None:
     delta = auroc_difference(evaluated.score, pca.scores[name], labels, resampling)
     return {
         "name": name,
+        "components": pca.components,
         "image": _to_json(image_metrics(pca.scores[name], labels, resampling)),
         "delta": None if delta is None else delta.to_json(),
     }
@@ -146,7 +147,7 @@ def _delta_pca(evaluated: Evaluated) -> Json | None:
     if evaluated.pca is None:
         return None
     labels, resampling = evaluated.images.labels, evaluated.resampling
-    difference = auroc_difference(evaluated.score, evaluated.pca.worst, labels, resampling)
+    difference = auroc_difference(evaluated.score, evaluated.pca.usual.worst, labels, resampling)
     return None if difference is None else difference.to_json()
 
 

@@ -17,7 +17,7 @@ def images(count: int, seed: int, shape: tuple[int, int, int] = (12, 10, 1)) -> 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pca_scores_are_those_of_the_residual_in_the_image_scale(channels: int) -> None:
     normal, test = images(40, 0, (12, 10, channels)), images(7, 1, (12, 10, channels))
-    scores = pca_scores(normal, test, components=5)
+    (scores,) = pca_scores(normal, test, 5)
     pca = PCA(5, svd_solver="full").fit(normal.reshape(40, -1) / 255)
     rows = test.reshape(7, -1) / 255
     residual = abs(rows - pca.inverse_transform(pca.transform(rows))).reshape(7, 12, 10, channels).mean(3)
@@ -29,17 +29,27 @@ def test_pca_scores_are_those_of_the_residual_in_the_image_scale(channels: int) 
 def test_pca_finds_what_the_normal_images_never_show() -> None:
     test = images(20, 2)
     test[10:, 4:6, 4:6] = 255
-    scores = pca_scores(images(60, 0), test, components=3)
+    (scores,) = pca_scores(images(60, 0), test, 3)
     assert scores.worst[10:].min() > scores.worst[:10].max()
 
 
+def test_each_size_has_the_scores_of_its_own_pca() -> None:
+    normal, test = images(40, 0), images(7, 1)
+    both = pca_scores(normal, test, 3, 20)
+    assert [scores.components for scores in both] == [3, 20]
+    for scores in both:
+        (alone,) = pca_scores(normal, test, scores.components)
+        np.testing.assert_allclose(scores.mean, alone.mean, rtol=1e-4)
+    assert (both[0].mean > both[1].mean).all()
+
+
 def test_few_images_leave_fewer_components() -> None:
-    assert pca_scores(images(5, 0), images(3, 1)).components == 4
+    assert pca_scores(images(5, 0), images(3, 1), 256)[0].components == 4
 
 
 def test_many_images_are_thinned_to_what_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "_LARGEST_VALUES", 120 * 30)
-    assert pca_scores(images(90, 0), images(3, 1), components=4).images == 30
+    assert pca_scores(images(90, 0), images(3, 1), 4)[0].images == 30
 
 
 def test_mean_intensity_and_its_direction() -> None:

@@ -51,8 +51,8 @@ def test_metrics_have_the_keys_of_the_design(report: Any) -> None:
     require_interval(metrics["pca"]["image"]["auroc"])
     same_score = metrics["pca"]["deployed_score"]
     assert same_score["name"] == "residual_mean"
-    assert same_score["image"]["auroc"] == metrics["pca"]["mean_residual"]["auroc"]
-    expected = metrics["image"]["auroc"]["value"] - metrics["pca"]["mean_residual"]["auroc"]["value"]
+    assert (same_score["components"], metrics["pca"]["components"]) == (8, 23)  # of the latent; of 24 images
+    expected = metrics["image"]["auroc"]["value"] - same_score["image"]["auroc"]["value"]
     assert same_score["delta"]["value"] == pytest.approx(expected)
     require_interval(metrics["mean_intensity"]["image"]["auroc"])
     assert set(metrics["delta_pca"]) == {"value", "low", "high"}

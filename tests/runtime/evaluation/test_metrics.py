@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, ro
 
 from ganspect.runtime.evaluation.bootstrap import Resampling, stratified_weights
 from ganspect.runtime.evaluation.metrics import (
-    IMAGE_METRICS,
+    CURVE_METRICS,
     auroc,
     auroc_difference,
     auroc_interval,
@@ -44,7 +44,7 @@ def test_a_weighted_image_counts_as_if_it_were_there_so_often(scores: np.ndarray
         drawn = np.repeat(np.arange(labels.size), counts)
         expected = image_metrics(scores[drawn], labels[drawn], Resampling(count=1))
         assert expected is not None
-        for name, metric in IMAGE_METRICS.items():
+        for name, metric in {"auroc": auroc, **CURVE_METRICS}.items():
             assert metric(curves)[row] == pytest.approx(expected[name].value, abs=1e-12), name
 
 
