@@ -29,7 +29,7 @@ RECIPE = {
     "search": {"steps": 4, "feature_weight": 0},
     "training": {**TINY_RECIPE["training"], "autoencoder": {"steps": 40}},
 }
-RESIDUALS = {"residual_mean", "residual_worst", "residual_calibrated", "residual_contrast"}
+RESIDUALS = {"residual_mean", "residual_worst", "residual_calibrated", "residual_contrast", "residual_peak"}
 
 
 @pytest.fixture(scope="module")

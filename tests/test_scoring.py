@@ -41,6 +41,39 @@ def _both(seed: int = 0) -> tuple[Match, Match]:
     return Match(**arrays), Match(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
+def _smoothed(difference: np.ndarray, times: int) -> np.ndarray:
+    """Return 3x3 means of (N,C,H,W), pixel by pixel, without the border that has no neighbours."""
+    for _ in range(times):
+        height, width = difference.shape[2:]
+        rows = [
+            [difference[:, :, y : y + 3, x : x + 3].mean((2, 3)) for x in range(width - 2)] for y in range(height - 2)
+        ]
+        difference = np.array(rows).transpose(2, 3, 0, 1)
+    return difference
+
+
+@pytest.mark.parametrize(("name", "times", "count"), [("residual_contrast", 1, 17), ("residual_peak", 2, 1)])
+def test_smoothed_scores_are_means_of_the_largest_smoothed_residuals(name: str, times: int, count: int) -> None:
+    match, _ = _both()
+    smooth = np.abs(_smoothed((match.image - match.reconstruction) / 2, times)).mean(1).reshape(4, -1)
+    expected = np.sort(smooth, 1)[:, -count:].mean(1)  # 2% of 26x34 pixels, 0.2% of 24x32
+    if name == "residual_contrast":
+        expected /= (match.reconstruction / 2).reshape(4, -1).std(1)
+    np.testing.assert_allclose(SCORES[name].of(match), expected, rtol=0.02 if name == "residual_contrast" else 1e-4)
+
+
+def test_a_spot_of_few_pixels_stands_out_of_an_edge_that_is_a_pixel_off_by_its_peak() -> None:
+    image, reconstruction = np.zeros((2, 1, 32, 32), np.float32), np.zeros((2, 1, 32, 32), np.float32)
+    image[0, 0, :, 16] = 1
+    reconstruction[0, 0, :, 17] = 1
+    image[1, 0, 10:13, 10:13] = 1
+    match = Match(image, reconstruction)
+    edge, spot = SCORES["residual_peak"].of(match)
+    assert spot > 1.9 * edge
+    edge, spot = SCORES["residual_mean"].of(match)
+    assert edge > spot
+
+
 def _start(rows: int = 3, size: int = 8, part: tuple[int, ...] | None = None) -> State:
     latent = np.random.default_rng(1).normal(size=(rows, size)).astype(np.float32)
     zeros = np.zeros_like(latent)

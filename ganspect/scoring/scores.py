@@ -13,6 +13,9 @@ WORST_SHARE = 0.01
 CONTRAST_SHARE = 0.02
 """The same for the `contrast` score, whose residual is smoothed first."""
 
+PEAK_SHARE = 0.002
+"""The same for the `peak` score: 8 pixels of 64x64, for defects of a few pixels."""
+
 Need: TypeAlias = Literal["pixels", "features", "logit", "reconstruction_logit", "code", "pair"]
 """What a score takes of a `Match` beside the two images: the pixel statistics, the features of both, a logit, or the
 anchor with the second encoder's code; `pair`: features and logits must be those of a discriminator of pairs."""
@@ -115,6 +118,11 @@ def _residual_contrast(match: Match, weights: ScoreWeights) -> Array:
     return largest_mean(smooth, CONTRAST_SHARE) / (contrast + DEVIATION_FLOOR)
 
 
+def _residual_peak(match: Match, weights: ScoreWeights) -> Array:
+    # Smoothed twice: a jagged edge that is a pixel off cancels, a spot of a few pixels stays.
+    return largest_mean(abs(box3(box3((match.image - match.reconstruction) * 0.5))).mean(1), PEAK_SHARE)
+
+
 def _feature_distance(match: Match, weights: ScoreWeights) -> Array:
     return per_row(_feature_difference(match), "mean")
 
@@ -167,6 +175,7 @@ SCORES: Mapping[str, Score] = {
     "residual_contrast": Score(
         "mean of the largest 2% of |3x3 mean of x - G(z)|, over the deviation of G(z)", _residual_contrast
     ),
+    "residual_peak": Score("mean of the largest 0.2% of |x - G(z) smoothed twice over 3x3|", _residual_peak),
     "feature_distance": Score("mean |f(x) - f(G(z))|", _feature_distance, _FEATURES),
 }
 """Every score by the name that recipes, manifests and metrics.json use."""
