@@ -43,26 +43,29 @@ def load_npz(name: str, path: Path) -> Dataset:
 
 
 def load_mnist(name: str, which: str, text: str, path: Path | None) -> Dataset:
-    """Read MNIST or Fashion-MNIST with one class as the normal one; the test set is whole, other classes anomalous.
+    """Read MNIST or Fashion-MNIST with one class as the normal one, or all but one; the test set is whole.
 
     Args:
         name: as the user wrote it.
         which: `mnist` or `fashion-mnist`.
-        text: the normal class, 0 to 9.
+        text: the normal class, 0 to 9; or `not-3`: all classes but 3 are normal, as in EGBAD and GANomaly.
         path: the file; None: the environment variable in `MNIST_VARIABLES` names it.
 
     Raises:
         DataError: no such class, no file named, or a file with other arrays.
     """
-    if text not in tuple("0123456789"):
-        raise DataError(f"{name!r} names no class from 0 to 9; write for example {which}:3")
+    digit = text.removeprefix("not-")
+    if digit not in tuple("0123456789"):
+        raise DataError(f"{name!r} names no class from 0 to 9; write for example {which}:3, or {which}:not-3")
     path = _mnist_path(which, path)
     arrays = _load(path, _MNIST_KEYS)
     train, test = _images(path, arrays, "x_train"), _images(path, arrays, "x_test")
-    normal = np.flatnonzero(_labels(path, arrays, "y_train", len(train)) == int(text))
+    anomalous_class = digit != text
+    normal = np.flatnonzero((_labels(path, arrays, "y_train", len(train)) == int(digit)) != anomalous_class)
     labels = _labels(path, arrays, "y_test", len(test))
-    kinds = ["good" if label == int(text) else str(label) for label in labels]
-    return Dataset(name, _normal("train", train, normal.tolist()), _test(test, labels != int(text), None, kinds))
+    anomalous = (labels == int(digit)) == anomalous_class
+    kinds = [str(label) if wrong else "good" for label, wrong in zip(labels, anomalous, strict=True)]
+    return Dataset(name, _normal("train", train, normal.tolist()), _test(test, anomalous, None, kinds))
 
 
 def _mnist_path(which: str, path: Path | None) -> Path:

@@ -20,8 +20,8 @@ def open_dataset(source: str, *, split_seed: int = 0, path: Path | None = None) 
     """List the images of a data set; they are read one by one when asked for.
 
     Args:
-        source: `elpv`, `elpv:mono`, `elpv:poly`, `mnist:DIGIT`, `fashion-mnist:CLASS`, a folder (MVTec layout, or
-            flat with normal images), or an `.npz` file.
+        source: `elpv`, `elpv:mono`, `elpv:poly`, `mnist:DIGIT`, `mnist:not-DIGIT` (that one is
+            anomalous), `fashion-mnist:CLASS`, a folder (MVTec layout, or flat with normal images), or an `.npz` file.
         split_seed: of the train/test split, where the data set has none of its own (ELPV).
         path: file of a data set that no package brings (MNIST, Fashion-MNIST).
 

@@ -93,7 +93,18 @@ def test_the_environment_says_where_it_is(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(open_dataset("fashion-mnist:2").train) == 1
 
 
-@pytest.mark.parametrize("source", ["mnist:10", "mnist:", "mnist", "mnist:-1", "mnist:²"])
+def test_mnist_without_a_digit_has_that_digit_as_the_anomaly(tmp_path: Path) -> None:
+    one, others = (open_dataset(source, path=write_mnist(tmp_path)) for source in ("mnist:3", "mnist:not-3"))
+    assert not {sample.name for sample in one.train} & {sample.name for sample in others.train}
+    assert len(one.train) + len(others.train) == len(np.load(tmp_path / "mnist.npz")["y_train"])
+    assert [1 - sample.label for sample in one.test] == [sample.label for sample in others.test]
+    assert {sample.kind for sample in others.test if sample.label} == {"3"}
+    assert {sample.kind for sample in others.test if not sample.label} == {"good"}
+
+
+@pytest.mark.parametrize(
+    "source", ["mnist:not-", "mnist:not-10", "mnist:3-not", "mnist:10", "mnist:", "mnist", "mnist:-1", "mnist:²"]
+)
 def test_digit_out_of_range(source: str) -> None:
     with pytest.raises(DataError, match="names no class from 0 to 9"):
         open_dataset(source)
