@@ -6,7 +6,7 @@
 Each run is made by the commands that a user would type, in processes of their own: `ganspect train`, `export`,
 `evaluate`. What is measured is the bundle. A run that is done is not made again, and one that was interrupted goes on
 where its training stopped, so start a suite again as often as you like. `--data` (or GANSPECT_DATA) names the folder
-of the data files that no package brings.
+of the data files that no package brings. `--only` makes a part of a suite: several processes or machines may share one.
 """
 
 import argparse
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from results_page import PAGE, results_page
 from suites import ROOT, Run, read_suites
 
-from ganspect.errors import GanspectError, OutputError
+from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 
@@ -143,9 +143,13 @@ def _value(figure: dict[str, float] | None) -> float | None:
     return None if figure is None else figure["value"]
 
 
-def run_suite(name: str, bench: Bench) -> list[dict[str, Any]]:
-    """Make all runs of a suite and return their results."""
-    runs = list(read_suites()[name].runs())
+def run_suite(name: str, bench: Bench, only: str = "") -> list[dict[str, Any]]:
+    """Make all runs of a suite, or those with `only` in their names, and return their results."""
+    runs = [run for run in read_suites()[name].runs() if only in run.name]
+    if not runs:
+        raise ConfigError(
+            f"no run of {name} has {only!r} in its name; there is {next(read_suites()[name].runs()).name}"
+        )
     with progress_bar() as progress:
         task = progress.add_task(name, total=len(runs), detail="")
         results = []
@@ -177,6 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
     parser.add_argument("--work", type=Path, default=ROOT / ".detection", metavar="DIR", help="for weights and bundles")
     parser.add_argument("--data", type=Path, default=os.environ.get("GANSPECT_DATA"), metavar="DIR")
+    parser.add_argument("--only", default="", metavar="TEXT", help="make runs with this in their names, such as egbad")
     parser.add_argument("--keep", action="store_true", help="keep weights, bundles and reports")
     given = parser.parse_args(arguments)
     if given.suite is None and not given.page:
@@ -201,7 +206,7 @@ def _run_and_print(given: argparse.Namespace) -> None:
     require_writable(given.out)
     require_writable(given.work)
     bench = Bench(given.suite, given.out, given.work.absolute(), given.data and given.data.absolute(), keep=given.keep)
-    results = run_suite(given.suite, bench)
+    results = run_suite(given.suite, bench, given.only)
     print(results_page({given.suite: read_suites()[given.suite]}, given.out / "detection"))
     print(json.dumps({"benchmark": "detection", "suite": given.suite, "results": [_row(result) for result in results]}))
 

@@ -22,6 +22,8 @@ labels of these runs**: recipes were developed on split seeds 0 and 1, which no 
 ± standard deviation over seeds. PCA (up to 256 components of all normal training images, those held out for calibration
 too; mean of the largest 1% of the residual) and mean intensity (in whichever direction is better, so in hindsight)
 stand beside every system; a run is clearly over PCA where the paired 95% interval of the difference is above 0.
+*PCA alike* is a PCA with as many components as the bundle's latent has dimensions, by the bundle's own score: what a
+system has over it is due to its networks and its search, all else to the score and the size.
 False alarms and defects found are at the threshold from held-out normal images.
 """
 
@@ -120,6 +122,25 @@ def _versus_pca(group: Sequence[Result]) -> str:
     return f"{mean(delta['value'] for delta in found):+.3f} ({above} of {len(found)} runs clearly)"
 
 
+def _versus_like_pca(group: Sequence[Result]) -> str:
+    """Return by how much the deployed score is over that of a PCA of the bundle's size, where that was measured."""
+    found = [same["delta"] for result in group if (same := _like_pca(result)) is not None]
+    if not found or len(found) < len(group):
+        return "–"
+    above, below = sum(delta["low"] > 0 for delta in found), sum(delta["high"] < 0 for delta in found)
+    return f"{mean(delta['value'] for delta in found):+.3f} ({above} above, {below} below, of {len(found)})"
+
+
+def _like_pca(result: Result) -> dict[str, Any] | None:
+    same: dict[str, Any] | None = (result["pca"] or {}).get("deployed_score")
+    return same if same is not None and "components" in same else None  # older results had another size
+
+
+def _like_pca_auroc(result: Result) -> float | None:
+    same = _like_pca(result)
+    return None if same is None else same["image"]["auroc"]["value"]
+
+
 def _counted(group: Sequence[Result], hits: str, of: str) -> str:
     points = [result["at_threshold"] for result in group]
     found, images = sum(point[hits] for point in points), sum(point[of] for point in points)
@@ -136,8 +157,10 @@ _MAIN: Mapping[str, _Column] = {
     "AUPRC": lambda group: _spread(group, _image("systems.search", "auprc")),
     "encoder AUROC": lambda group: _spread(group, _image("systems.encoder", "auroc")),
     "PCA": lambda group: _spread(group, _image("pca", "auroc")),
+    "PCA alike": lambda group: _spread(group, _like_pca_auroc),
     "mean intensity": lambda group: _spread(group, _image("mean_intensity", "auroc")),
     "over PCA": _versus_pca,
+    "over PCA alike": _versus_like_pca,
     "false alarms": lambda group: _counted(group, "false_alarms", "n_normal"),
     "promised": lambda group: f"{mean(result['at_threshold']['promised_rate'] for result in group):.1%}",
     "defects found": lambda group: _counted(group, "detections", "n_anomalous"),

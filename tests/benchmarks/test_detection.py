@@ -114,3 +114,19 @@ def test_a_suite_trains_exports_and_evaluates_and_goes_on_where_it_stopped(
     assert result["training"]["seconds"] > 0
     assert set(result["systems"]) == {"search", "encoder"}
     assert not any((tmp_path / "work").rglob("*.onnx"))
+
+
+def test_only_takes_a_part_of_a_suite_and_says_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    import detection
+
+    made = []
+    monkeypatch.setattr(
+        detection.Bench, "run", lambda self, run, progress, task: made.append(run.name) or {"systems": {}, "pca": None}
+    )
+    bench = detection.Bench("elpv", tmp_path, tmp_path, None, keep=False)
+    detection.run_suite("elpv", bench, "egbad")
+    assert [name.partition("__")[0] for name in made] == ["egbad_elpv_mono"] * 3
+    assert detection.main(["elpv", "--only", "nothing", "--out", str(tmp_path), "--work", str(tmp_path)]) == 2
+    assert "no run of the suite elpv has 'nothing' in its name" in capsys.readouterr().err
