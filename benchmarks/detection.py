@@ -145,11 +145,10 @@ def _value(figure: dict[str, float] | None) -> float | None:
 
 def run_suite(name: str, bench: Bench, only: str = "") -> list[dict[str, Any]]:
     """Make all runs of a suite, or those with `only` in their names, and return their results."""
-    runs = [run for run in read_suites()[name].runs() if only in run.name]
+    every = list(read_suites()[name].runs())
+    runs = [run for run in every if only in run.name]
     if not runs:
-        raise ConfigError(
-            f"no run of {name} has {only!r} in its name; there is {next(read_suites()[name].runs()).name}"
-        )
+        raise ConfigError(f"no run of the suite {name} has {only!r} in its name; the first is called {every[0].name}")
     with progress_bar() as progress:
         task = progress.add_task(name, total=len(runs), detail="")
         results = []
