@@ -51,6 +51,7 @@ def _section(name: str, suite: Suite, results: list[Result]) -> str:
     parts = [f"## {suite.title}\n", f"{suite.about}\n", f"    python benchmarks/detection.py {name}\n"]
     if len(results) < asked:
         parts.append(f"{len(results)} of the suite's {asked} runs are made so far.\n")
+    parts += [f"On top of {names}: {settings}.\n" for settings, names in _settings(results).items()]
     parts.append(_table(_MAIN, _groups(results)))
     if any(len(_data_of(group)) > 1 for group in _groups(results)):
         parts += ["Data set by data set, the search's AUROC (for a bundle in encoder mode, the encoder's):\n"]
@@ -64,11 +65,23 @@ def _section(name: str, suite: Suite, results: list[Result]) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def _settings(results: Sequence[Result]) -> dict[str, str]:
+    """Return what was set on top of recipes, with the recipes that it was set on, both as Markdown."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        if result["overrides"]:
+            titles = found.setdefault(", ".join(f"`{setting}`" for setting in result["overrides"]), [])
+            if (title := f"`{_title(result)}`") not in titles:
+                titles.append(title)
+    return {settings: ", ".join(titles) for settings, titles in found.items()}
+
+
 def _groups(results: Sequence[Result]) -> list[list[Result]]:
     """Return the results of each recipe together; one on several unrelated sources is a group each."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        kind = result["data"].partition(":")[0] if result["data"].rpartition(":")[2].isdigit() else result["data"]
+        name, _, which = result["data"].partition(":")
+        kind = name if which.removeprefix("not-").isdigit() else result["data"]
         groups.setdefault((kind, _title(result)), []).append(result)
     return [groups[key] for key in sorted(groups)]
 

@@ -41,3 +41,38 @@ def test_another_figure_makes_another_page(tmp_path: Path):
     assert "**0.123**" in pages[1]
     assert "**0.123**" not in pages[0]
     assert "of the suite's" in pages[0]
+
+
+def page_of(tmp_path: Path, **changes: object) -> str:
+    """Return the page of one committed result with changes."""
+    from results_page import results_page
+    from suites import read_suites
+
+    suites = {"elpv": read_suites()["elpv"]}
+    run = next(suites["elpv"].runs())
+    result = json.loads((RESULTS / "elpv" / f"{run.name}.json").read_text(encoding="utf-8"))
+    (tmp_path / "elpv").mkdir(exist_ok=True)
+    (tmp_path / "elpv" / f"{run.name}.json").write_text(json.dumps(result | changes), encoding="utf-8")
+    return results_page(suites, tmp_path)
+
+
+def test_settings_on_top_of_a_recipe_stand_above_its_figures(tmp_path: Path):
+    assert "On top of" not in page_of(tmp_path)
+    page = page_of(tmp_path, overrides=["network.latent_size=64", "data.gain=0"])
+    assert "On top of `fanogan_elpv_mono`: `network.latent_size=64`, `data.gain=0`." in page
+
+
+def test_a_pca_alike_stands_beside_the_system_where_it_was_measured(tmp_path: Path):
+    pca = {
+        "image": {"auroc": {"value": 0.5}},
+        "deployed_score": {
+            "components": 64,
+            "image": {"auroc": {"value": 0.777}},
+            "delta": {"value": -0.031, "low": -0.04, "high": -0.02},
+        },
+    }
+    page = page_of(tmp_path, pca=pca)
+    assert "| 0.777 |" in page
+    assert "| -0.031 (0 above, 1 below, of 1) |" in page
+    del pca["deployed_score"]["components"]
+    assert "0.777" not in page_of(tmp_path, pca=pca)
