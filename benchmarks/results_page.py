@@ -19,12 +19,13 @@ _HEAD = """# Detection: what the systems reach
 Made by `python benchmarks/detection.py --page` from `benchmarks/results/detection/`; do not edit. Each figure is of a
 bundle, as deployed, on images that neither training nor calibration saw. **No setting, step or score was chosen by the
 labels of these runs**: recipes were developed on split seeds 0 and 1, which no table here uses, on images held out of
-the training set, or on drawn defects, as each section says. AUROC of images, mean ± standard deviation over seeds. PCA (up to 256 components of all normal training images, those held out for calibration
-too; mean of the largest 1% of the residual) and mean intensity (in whichever direction is better, so in hindsight)
-stand beside every system; a run is clearly over PCA where the paired 95% interval of the difference is above 0.
-*PCA alike* is a PCA with as many components as the bundle's latent has dimensions, by the bundle's own score: what a
-system has over it is due to its networks and its search, all else to the score and the size.
-False alarms and defects found are at the threshold from held-out normal images.
+the training set, or on drawn defects, as each section says. AUROC of images, mean ± standard deviation over seeds.
+
+Beside every system stand *PCA* (up to 256 components of all normal training images, those held out for calibration too;
+mean of the largest 1% of the residual), *PCA alike* (as many components as the bundle's latent has dimensions, by the
+bundle's own score: what a system has over it is due to its networks and its search, all else to score and size) and
+*mean intensity* (in whichever direction is better, so in hindsight). A run is clearly over PCA where the paired 95%
+interval of the difference is above 0. False alarms and defects found are at the threshold from held-out normal images.
 """
 
 
