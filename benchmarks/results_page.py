@@ -259,7 +259,7 @@ def _reported(suite: Suite) -> str:
 
 def _footer(results: Sequence[Result]) -> str:
     machines = {
-        f"{result['environment']['processor']}, {result['environment']['cores']} cores, "
+        f"{result['environment']['processor']}, {_cores(result['environment']['cores'])}, "
         f"{result['training']['precision']} on {result['training']['device']}"
         for result in results
     }
@@ -270,6 +270,10 @@ def _footer(results: Sequence[Result]) -> str:
         for warning in result.get("health", {}).get("warnings", []):
             lines.append(f"- `{_title(result)}`, {result['data']}, seed {result['seed']}: {warning}\n")
     return "\n".join(lines)
+
+
+def _cores(count: int) -> str:
+    return "1 core" if count == 1 else f"{count} cores"
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
