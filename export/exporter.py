@@ -106,7 +106,7 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
         ganspect_version=__version__,
         system=run.system.name,
         image=_image_record(run.recipe),
-        latent=LatentRecord(size=run.recipe.network.latent_size),
+        latent=latent_record(run.system),
         search=search_record(run.recipe),
         scores=_score_record(run.system, run.recipe),
         graphs={Path(name).stem: _graph_record(folder / name) for name in files if name.endswith(".onnx")},
@@ -118,6 +118,12 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
         versions=_versions(),
     )
     write_atomically(folder / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+
+
+def latent_record(system: System) -> LatentRecord:
+    """Return a system's latent space as the manifest holds it."""
+    scale = float(system.latent_deviation.square().mean().sqrt())
+    return LatentRecord(size=len(system.latent_deviation), scale=scale)
 
 
 def search_record(recipe: Recipe) -> SearchRecord:

@@ -28,7 +28,11 @@ class ImageRecord(Record):
 
 
 class LatentRecord(Record):
-    """The latent space: length, and the prior that the generator was trained on."""
+    """The latent space: length, and the prior that the generator was trained on.
+
+    `scale` is the prior's deviation, the root of its mean square over dimensions where they differ; random starts, each
+    dimension by its own mean and deviation, are stored beside the graphs.
+    """
 
     size: int
     prior: Literal["normal"] = "normal"

@@ -17,6 +17,7 @@ from ganspect.export.exporter import export_run, write_graphs
 from ganspect.export.parity import TOLERANCES
 from ganspect.train.run import load_run
 from ganspect.train.system import System
+from tests.export.toy import Toy
 
 
 @pytest.fixture
@@ -160,3 +161,10 @@ def test_a_new_bundle_replaces_an_older_one(tiny_bundle: Path, tiny_run: Path, t
     export_run(tiny_run, out)
     assert json.loads((out / "calibration.json").read_text())["entries"][0]["created"] != created
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_latents_scale_is_that_of_the_prior() -> None:
+    toy = Toy()
+    assert exporter.latent_record(toy).model_dump() == {"size": 128, "prior": "normal", "scale": 1.0}
+    toy.latent_deviation[:64] = 7.0
+    assert exporter.latent_record(toy).scale == 5.0  # the root of the mean of 49 and 1
