@@ -44,7 +44,7 @@ def evaluate_bundle(
 
     Raises:
         MissingDependencyError: a package of the extra `report`, or the backend's, is not installed.
-        DataError: no such data, no test images, or images that the bundle was trained or calibrated on.
+        DataError: no such data, no test images, or too many images that the bundle was trained or calibrated on.
         BundleError: the bundle is damaged; CalibrationError: it was never calibrated.
         ConfigError: encoder mode without an encoder or with `steps`.
         OutputError: `out` holds something else or cannot be written.

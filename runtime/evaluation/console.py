@@ -35,12 +35,15 @@ def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> N
 
 
 def print_warnings(metrics: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print what was wrong with the training, so that a bad table is not taken for a bad method.
+    """Print what was left out, and what was wrong with the training: a bad table shall not be taken for a bad method.
 
     Args:
         metrics: as metrics.json has them.
         console: to print on; absent: standard output.
     """
+    if skipped := metrics["counts"]["skipped_images"]:
+        count = "1 test image was" if len(skipped) == 1 else f"{len(skipped)} test images were"
+        print_warning(f"{count} left out, {skipped[0]['name']}: {skipped[0]['reason']}", console)
     for sentence in metrics["bundle"]["health"]["warnings"]:
         print_warning(f"training: {sentence}", console)
 

@@ -15,7 +15,7 @@ from ganspect.bundle import open_bundle
 from ganspect.datasets import open_dataset
 from ganspect.errors import CalibrationError, ConfigError, DataError, OutputError
 from ganspect.opencv import cv2
-from ganspect.runtime.evaluation import evaluate_bundle
+from ganspect.runtime.evaluation import evaluate_bundle, labelled
 from ganspect.runtime.evaluation.labelled import open_test_data
 from ganspect.scoring import SCORES
 from tests.runtime.evaluation.conftest import SCORES_OF_FANOGAN, rows_of
@@ -207,10 +207,22 @@ def test_only_unreadable_images_are_an_error(tiny_bundle: Path, folder: Path, tm
         evaluate_bundle(tiny_bundle, str(folder), tmp_path / "out")
 
 
-def test_images_that_the_bundle_knows_are_refused(tiny_bundle: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_few_images_that_the_bundle_knows_are_left_out(
+    tiny_bundle: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(folder / "train/good/000.png", folder / "test/good/90.png")
+    monkeypatch.setattr(labelled, "KNOWN_AT_MOST", 0.1)
+    metrics = evaluate_bundle(tiny_bundle, str(folder), tmp_path / "out")
+    assert (metrics["counts"]["normal"], metrics["counts"]["anomalous"], metrics["counts"]["skipped"]) == (6, 6, 1)
+    assert "test/good/90.png" not in (tmp_path / "out/scores.csv").read_text()
+    reason = "test/good/90.png: the bundle was trained or calibrated on an image equal to it"
+    assert f"warning: 1 test image was left out, {reason}" in capsys.readouterr().out
+
+
+def test_many_images_that_the_bundle_knows_are_refused(tiny_bundle: Path, folder: Path, tmp_path: Path) -> None:
     for index in range(2):
         shutil.copy(folder / f"train/good/00{index}.png", folder / f"test/good/9{index}.png")
-    expected = r"trained or calibrated on 2 of the test images of .*, the first is test/good/90\.png; take them out"
+    expected = r"trained or calibrated on 2 of the 14 test images of .*, the first is test/good/90\.png; take them out"
     with pytest.raises(DataError, match=expected):
         evaluate_bundle(tiny_bundle, str(folder), tmp_path / "out")
     assert not (tmp_path / "out").exists()
