@@ -21,8 +21,8 @@ _LAST_FACTOR = 0.01
 
 
 def adam(networks: Iterable[nn.Module], rate: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
-    """Return Adam for the parameters of some networks."""
-    return torch.optim.Adam(_groups(networks, rate), lr=rate, betas=betas)
+    """Return Adam for the parameters of some networks, fused: in one pass over them in place of a dozen."""
+    return torch.optim.Adam(_groups(networks, rate), lr=rate, betas=betas, fused=True)
 
 
 def rmsprop(networks: Iterable[nn.Module], rate: float) -> torch.optim.Optimizer:
