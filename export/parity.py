@@ -5,7 +5,8 @@ those that were traced, and the batch sizes (1 and 5) are others too. Free runs 
 only: the L1 loss has a sign gradient, and under Adam two correct searches drift apart.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,7 +22,9 @@ from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.scoring import SCORES, State, residual_map
 from ganspect.train.system import weights_of
 
-BATCHES = (1, 5)
+BATCHES: Mapping[int, int] = {1: 3, 5: 1}
+"""Batch sizes, and on how many batches of fresh images single steps are compared: a median is of three rows or more."""
+
 STEPS = (0, 5, 19)
 FREE_STEPS = 20
 _SEED = 20_170_317
@@ -43,11 +46,20 @@ TOLERANCES: Mapping[str, float] = {
 
 function, score: relative to the largest value. gradient_median, gradient_worst: relative error of a row's gradient in
 the 2-norm; a pixel or feature whose difference is within rounding of zero changes the sign that L1's gradient takes
-there, which is why single rows may be off by more than the median. latent: difference after one Adam step, in
-learning rates, of the median row, latents weighted by their gradients: Adam moves one whose gradient is nothing but
-rounding by a full learning rate as well. free_run: relative difference of best scores after 20 counted iterations.
-pixels: share of reconstruction pixels that differ by more than one grey level.
+there, and an activation near zero its slope, which is why single rows may be off by more than the median. latent:
+difference after one Adam step, in learning rates, of the median row, latents weighted by their gradients: Adam moves
+one whose gradient is nothing but rounding by a full learning rate as well. free_run: relative difference of best
+scores after 20 counted iterations. pixels: share of reconstruction pixels that differ by more than one grey level.
 """
+
+
+@dataclass(frozen=True)
+class _StepErrors:
+    """How far a graph's step of a batch is from PyTorch's: (N,) gradients, (N,) latents, and scores if they count."""
+
+    gradient: Tensor
+    latent: Tensor
+    score: Tensor | None
 
 
 class ParityCheck:
@@ -117,6 +129,21 @@ class ParityCheck:
         self._note("pixels", "score reconstruction", _pixels_off(got_pixels, to_pixels(matched.reconstruction)))
 
     def _one_step(self, batch: int) -> None:
+        errors: dict[str, list[_StepErrors]] = {}
+        for _ in range(BATCHES[batch]):
+            for name, found in self._trajectory(batch):
+                errors.setdefault(name, []).append(found)
+        for name, of_batches in errors.items():
+            gradients = torch.cat([found.gradient for found in of_batches])
+            self._note("gradient_median", name, gradients.median())
+            self._note("gradient_worst", name, gradients.max())
+            self._note("latent", name, torch.cat([found.latent for found in of_batches]).median())
+            for found in of_batches:
+                if found.score is not None:
+                    self._note("score", name, found.score)
+
+    def _trajectory(self, batch: int) -> Iterator[tuple[str, "_StepErrors"]]:
+        """Search fresh images from fresh latents in PyTorch; yield how far one step of either graph is from its own."""
         image, pixels = self._image(batch), self._pixels()
         never = torch.tensor(float("-inf"))
         state = initial_state(self._latent(batch))
@@ -125,31 +152,23 @@ class ParityCheck:
             forgetful = state._replace(best_score=torch.full((batch,), float("inf")))
             following, gradient = self._reference.iteration_and_gradient(image, forgetful, never, pixels)
             if step in STEPS:
-                self._compare_step(f"iteration {step}", image, forgetful, following, gradient, pixels)
+                inputs = _search_inputs(image, forgetful, pixels) | {"threshold": never}
+                for graph, limits in (("step", {}), ("search", {"steps": torch.tensor(1)})):
+                    given = dict(zip(STATE_OUT, self._graph(graph, inputs | limits), strict=False))
+                    yield f"{graph} graph, iteration {step}", self._errors(given, forgetful, following, gradient)
             state = following
 
-    def _compare_step(
-        self, name: str, image: Tensor, state: State, following: State, gradient: Tensor, pixels: tuple[Tensor, ...]
-    ) -> None:
-        inputs = _search_inputs(image, state, pixels) | {"threshold": torch.tensor(float("-inf"))}
-        for graph, limits in (("step", {}), ("search", {"steps": torch.tensor(1)})):
-            given = dict(zip(STATE_OUT, self._graph(graph, inputs | limits), strict=False))
-            self._compare_states(f"{graph} graph, {name}", given, state, following, gradient)
-
-    def _compare_states(
-        self, name: str, given: Mapping[str, Tensor], state: State, following: State, gradient: Tensor
-    ) -> None:
+    def _errors(self, given: Mapping[str, Tensor], state: State, following: State, gradient: Tensor) -> "_StepErrors":
         settings = self._reference.search
         got_gradient = (given["adam_m_out"] - state.adam_m * settings.beta1) / (1 - settings.beta1)
-        errors = (got_gradient - gradient).norm(dim=1) / gradient.norm(dim=1)
         weights = torch.where(gradient.abs() > _LEAST_GRADIENT, gradient.abs(), 0)
         weights = weights / weights.sum(1, keepdim=True).clamp(min=_LEAST_GRADIENT)
-        moved = ((given["latent_out"] - following.latent).abs() * weights).sum(1) / settings.learning_rate
-        self._note("gradient_median", name, errors.median())
-        self._note("gradient_worst", name, errors.max())
-        self._note("latent", name, moved.median())
-        if torch.isfinite(following.best_score).all():
-            self._note("score", name, _relative(given["best_score_out"], following.best_score))
+        counted = bool(torch.isfinite(following.best_score).all())
+        return _StepErrors(
+            (got_gradient - gradient).norm(dim=1) / gradient.norm(dim=1),
+            ((given["latent_out"] - following.latent).abs() * weights).sum(1) / settings.learning_rate,
+            _relative(given["best_score_out"], following.best_score) if counted else None,
+        )
 
     def _free_run(self, batch: int) -> None:
         image, pixels = self._image(batch), self._pixels()
