@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ganspect.bundle import Bundle
+from ganspect.records import Threshold
 from ganspect.runtime.evaluation.baselines import PcaPair
-from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
+from ganspect.runtime.evaluation.bootstrap import Floats, Resampling
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.passes import FullPass, ScreenedPass
+from ganspect.runtime.evaluation.pixels import PixelMetrics
 from ganspect.runtime.inspector import Mode
 from ganspect.runtime.scale import ScoreScale
 
@@ -28,7 +30,7 @@ class Evaluated:
         screened: verdicts as deployed.
         pca: scores of PCAs; None where there are too few normal training images.
         intensity: (n,) mean intensity of each image, 0 to 255.
-        pixel: pixel metrics; None where there are no masks.
+        pixel: pixel metrics, of all images and kind by kind; None where there are no masks.
         curve: AUROC over iterations, if it was asked for and can be drawn.
         resampling: of every interval.
     """
@@ -43,7 +45,7 @@ class Evaluated:
     screened: ScreenedPass
     pca: PcaPair | None
     intensity: Floats
-    pixel: Mapping[str, Interval] | None
+    pixel: PixelMetrics | None
     curve: Curve | None
     resampling: Resampling
 
@@ -51,6 +53,12 @@ class Evaluated:
     def score(self) -> Floats:
         """Return the deployed score of the mode, (n,), exit off, raw."""
         return self.full.of_mode(self.mode)
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """Return the mode's threshold, raw; None in encoder mode where the calibration had no encoder."""
+        calibration = self.bundle.require_calibration()
+        return calibration.search if self.mode == "search" else calibration.encoder
 
     @property
     def shown_score(self) -> Floats:

@@ -13,13 +13,14 @@ from ganspect.files import new_folder, require_replaceable, require_writable, wr
 from ganspect.progress import progress_bar
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.evaluation.baselines import COMPONENTS, PcaPair, mean_intensity, pca_scores
-from ganspect.runtime.evaluation.bootstrap import Interval, Resampling
+from ganspect.runtime.evaluation.bootstrap import Resampling
 from ganspect.runtime.evaluation.console import print_table, print_warnings
 from ganspect.runtime.evaluation.curve import CurvePlan, draw_curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
+from ganspect.runtime.evaluation.kinds import members_of_kinds
 from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data, read_labelled, read_pixels
 from ganspect.runtime.evaluation.passes import FullPass, full_pass, screened_pass
-from ganspect.runtime.evaluation.pixels import PixelTable
+from ganspect.runtime.evaluation.pixels import PixelMetrics, PixelTable
 from ganspect.runtime.evaluation.readout import Readout
 from ganspect.runtime.evaluation.report import build_report, pictures_section
 from ganspect.runtime.evaluation.scores_table import scores_table
@@ -109,7 +110,7 @@ def _pca(images: LabelledImages, latent_size: int) -> PcaPair | None:
 
 def _pixel_metrics(
     images: LabelledImages, full: FullPass, readout: Readout, resampling: Resampling, progress: Progress
-) -> dict[str, Interval] | None:
+) -> PixelMetrics | None:
     """Judge heat maps by masks: of normal images, and of those anomalous ones that have one."""
     known = [index for index, sample in enumerate(images.samples) if sample.label == 0 or sample.read_mask is not None]
     if not any(images.labels[index] == 1 for index in known):
@@ -121,4 +122,20 @@ def _pixel_metrics(
         mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
         table.add(readout.heat_map(images.tiles(index), full.latents[index]), mask)
         progress.advance(task)
-    return table.metrics(images.labels[np.array(known)], resampling)
+    return _of_all_and_of_kinds(table, known, images, resampling)
+
+
+def _of_all_and_of_kinds(
+    table: PixelTable, known: list[int], images: LabelledImages, resampling: Resampling
+) -> PixelMetrics | None:
+    overall = table.metrics(images.labels[np.array(known)], resampling)
+    if overall is None:
+        return None
+    place = {index: position for position, index in enumerate(known)}
+    of_kinds = {}
+    for kind, members in members_of_kinds(images.samples).items():
+        judged = [int(index) for index in members if index in place]
+        figures = table.part([place[index] for index in judged]).metrics(images.labels[judged], resampling)
+        if figures is not None:
+            of_kinds[kind] = figures
+    return PixelMetrics(overall, of_kinds)

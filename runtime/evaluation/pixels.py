@@ -8,6 +8,8 @@ connected anomalous region; metrics and resamples are sums of these.
     table.metrics(labels, Resampling())
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +27,19 @@ LARGEST_FPR = 0.3
 
 RESIDUAL_LEVELS: HeatMap = (np.linspace(0, 1, 4097) ** 2).astype(np.float32)
 """Thresholds on a residual in [0, 1], closer together where most residuals are: 1e-4 apart at 0.05."""
+
+
+@dataclass(frozen=True)
+class PixelMetrics:
+    """Pixel `auroc` and `aupro` by name.
+
+    Attributes:
+        overall: of all images.
+        of_kinds: of the images of one kind of defect and the normal ones, by kind; only kinds that have masks.
+    """
+
+    overall: Mapping[str, Interval]
+    of_kinds: Mapping[str, Mapping[str, Interval]]
 
 
 class PixelTable:
@@ -61,6 +76,17 @@ class PixelTable:
         self._normal.append(self._histogram(level[~mask]))
         self._anomalous.append(sum(counts, np.zeros(self._levels.size + 1)))
         self._regions += [counted / counted.sum() for counted in counts]
+
+    def part(self, chosen: Sequence[int]) -> "PixelTable":
+        """Return the table of some images, by the order in which they were added."""
+        part = PixelTable(self._levels)
+        place = {index: position for position, index in enumerate(chosen)}
+        part._normal = [self._normal[index] for index in chosen]
+        part._anomalous = [self._anomalous[index] for index in chosen]
+        inside = [region for region, image in enumerate(self._image_of_region) if image in place]
+        part._regions = [self._regions[region] for region in inside]
+        part._image_of_region = [place[self._image_of_region[region]] for region in inside]
+        return part
 
     def metrics(self, labels: Labels, resampling: Resampling) -> dict[str, Interval] | None:
         """Return `auroc` and `aupro` with intervals over images, or None where there are no anomalous pixels.

@@ -81,8 +81,7 @@ def _verdict(label: int, anomalous: bool) -> str:
 
 
 def _beside_threshold(evaluated: Evaluated, index: int) -> str:
-    calibration = evaluated.bundle.require_calibration()
-    threshold = calibration.search if evaluated.mode == "search" else calibration.encoder
+    threshold = evaluated.threshold
     if threshold is None:
         return ""
     if evaluated.bundle.manifest.scores.scale != "none":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ganspect.datasets import Skipped
+from ganspect.runtime.evaluation.breakdown import kinds_section, pixels_section, scores_section
 from ganspect.runtime.evaluation.evaluated import Evaluated
 from ganspect.runtime.evaluation.metrics import has_both_classes
 from ganspect.runtime.evaluation.page import Drawing, Section, Table
@@ -148,36 +149,6 @@ def _best_f1(metrics: Metrics) -> str:
     return f"the best threshold in hindsight would reach {with_interval(metrics['image']['f1'])}"
 
 
-def _scores(evaluated: Evaluated, metrics: Metrics) -> Section | None:
-    if metrics["image"] is None:
-        return None
-    rows: list[tuple[str, ...]] = []
-    strong: set[int] = set()
-    for name, score in metrics["scores"].items():
-        if score["deployed"]:
-            strong.add(len(rows))
-        searched = name != "encoder" and metrics["protocol"]["mode"] == "search"
-        figures = (score["auroc"] if searched else None, score["at_last"]["auroc"], score["at_start"]["auroc"])
-        rows.append((name, *map(with_interval, figures), score["formula"] or ""))
-    header = ("score", "AUROC at the best", "after the last step", "at the encoder's start", "formula")
-    table = _measured(Table(header, tuple(rows), frozenset(strong)))
-    return Section("Every score side by side", _SCORES_LEAD, table=table)
-
-
-_SCORES_LEAD = (
-    "Taken at the best latent of the search, at the one after its last step (where AnoGAN's paper takes its score) and "
-    "at the encoder's, as far as mode and bundle have them. The deployed one is in bold. To choose another, compare on "
-    "images whose figures you do not publish."
-)
-
-
-def _measured(table: Table) -> Table:
-    """Return a table without the columns that hold nothing."""
-    kept = [index for index in range(len(table.header)) if any(row[index] != MISSING for row in table.rows)]
-    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
-    return Table(tuple(table.header[index] for index in kept), rows, table.strong)
-
-
 def _curve(evaluated: Evaluated, metrics: Metrics) -> Section | None:
     curve = evaluated.curve
     if curve is None:
@@ -196,19 +167,6 @@ def _curve(evaluated: Evaluated, metrics: Metrics) -> Section | None:
     header = ("AUROC after", *(str(count) for count in curve.iterations))
     lead = "Drawn on a smaller, balanced part of the images: compare its points with each other, not with those above."
     return Section("What more iterations are worth", lead, (drawing,), Table(header, rows))
-
-
-def _pixels(evaluated: Evaluated, metrics: Metrics) -> Section | None:
-    pixel = metrics["pixel"]
-    if pixel is None:
-        return None
-    rows = (
-        ("pixel AUROC", with_interval(pixel["auroc"])),
-        ("AUPRO to 30% false positives", with_interval(pixel["aupro"])),
-    )
-    masks = metrics["counts"]["with_mask"]
-    lead = f"How well the heat map points at the defect, by the masks of {masks} anomalous images."
-    return Section("Where the defect is", lead, table=Table(("", "[95% over images]"), rows))
 
 
 def _note(metrics: Metrics, key: str) -> tuple[str, ...]:
@@ -276,7 +234,14 @@ def _skipped(skipped: Sequence[Metrics], most: int = 20) -> tuple[str, ...]:
     return tuple([*lines, f"and {more} more, see metrics.json"] if more > 0 else lines)
 
 
-SECTIONS: tuple[SectionBuilder, ...] = (_side_by_side, _threshold, _curve, _scores, _pixels)
+SECTIONS: tuple[SectionBuilder, ...] = (
+    _side_by_side,
+    _threshold,
+    kinds_section,
+    _curve,
+    scores_section,
+    pixels_section,
+)
 """The sections above the pictures, in order."""
 
 CLOSING_SECTIONS: tuple[SectionBuilder, ...] = (_protocol,)

@@ -18,6 +18,7 @@ from ganspect.runtime.evaluation.baselines import PcaScores, brighter_is_anomalo
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
+from ganspect.runtime.evaluation.kinds import kinds_of
 from ganspect.runtime.evaluation.machine import machine
 from ganspect.runtime.evaluation.metrics import auroc_difference, auroc_interval, has_both_classes, image_metrics
 from ganspect.runtime.evaluation.operating_point import operating_point
@@ -35,8 +36,9 @@ def metrics_of(evaluated: Evaluated) -> Json:
     own = systems[evaluated.mode]
     return {
         "image": own["image"],
-        "pixel": None if evaluated.pixel is None else _to_json(evaluated.pixel),
+        "pixel": None if evaluated.pixel is None else _to_json(evaluated.pixel.overall),
         "at_threshold": own["at_threshold"],
+        "kinds": kinds_of(evaluated),
         "scores": _scores(evaluated),
         "pca": _pca(evaluated),
         "mean_intensity": _mean_intensity(evaluated),
@@ -152,9 +154,7 @@ def _delta_pca(evaluated: Evaluated) -> Json | None:
 
 
 def _deployed(evaluated: Evaluated) -> Json:
-    screened, labels = evaluated.screened, evaluated.images.labels
-    calibration = evaluated.bundle.require_calibration()
-    threshold = calibration.search if evaluated.mode == "search" else calibration.encoder
+    screened, labels, threshold = evaluated.screened, evaluated.images.labels, evaluated.threshold
     limit = math.inf if threshold is None else threshold.value
     flips = int((screened.anomalous != ~(evaluated.score <= limit)).sum())
     p50, p95, p99 = np.percentile(screened.latency_ms, [50, 95, 99])
