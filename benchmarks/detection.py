@@ -32,7 +32,10 @@ from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 
-KEPT = ("image", "pixel", "at_threshold", "pca", "mean_intensity", "delta_pca", "systems", "deployed", "counts")
+KEPT = (
+    *("image", "pixel", "at_threshold", "kinds"),
+    *("pca", "mean_intensity", "delta_pca", "systems", "deployed", "counts"),
+)
 """Keys of metrics.json that a result holds."""
 
 
@@ -80,7 +83,8 @@ class Bench:
         recipe, trained, bundle, report = (
             str(path) for path in (ROOT / run.case.recipe, folder / "run", folder / "bundle", folder / "report")
         )
-        evaluate = ["evaluate", bundle, source, "--out", report, *([] if file is None else ["--data-path", str(file)])]
+        evaluate = ["evaluate", bundle, source, "--out", report, "--mode", run.case.mode]
+        evaluate += [] if file is None else ["--data-path", str(file)]
         return {
             "train": ["train", recipe, "--out", trained, *(part for text in settings for part in ("--set", text))],
             "export": ["export", trained, "--out", bundle],
@@ -119,6 +123,7 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
         "overrides": list(run.case.overrides),
         "data": run.data,
         "seed": run.seed,
+        "mode": run.case.mode,
         "training": {
             "images": training["n_training"],
             "steps": training["steps"],

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -45,6 +46,7 @@ class Case(Section):
         seeds: of initial weights and split.
         file: of a data set that no package brings, in the data folder.
         overrides: `section.key=value` on top of the recipe.
+        mode: `search`, or `encoder` where a protocol has no search.
     """
 
     recipe: Path
@@ -52,6 +54,7 @@ class Case(Section):
     seeds: list[int] = Field(min_length=1)
     file: str | None = None
     overrides: tuple[str, ...] = ()
+    mode: Literal["search", "encoder"] = "search"
 
 
 class Suite(Section):

@@ -130,3 +130,16 @@ def test_only_takes_a_part_of_a_suite_and_says_when_there_is_none(
     assert [name.partition("__")[0] for name in made] == ["egbad_elpv_mono"] * 3
     assert detection.main(["elpv", "--only", "nothing", "--out", str(tmp_path), "--work", str(tmp_path)]) == 2
     assert "no run of the suite elpv has 'nothing' in its name" in capsys.readouterr().err
+
+
+def test_a_protocol_without_a_search_is_evaluated_without_one(tmp_path: Path):
+    from detection import Bench
+    from suites import Case, Run
+
+    bench = Bench("suite", tmp_path, tmp_path / "work", None, keep=False)
+    for mode in ("search", "encoder"):
+        run = Run(
+            Case(recipe=Path("configs/egbad_mnist.yaml"), data=["mnist:not-1"], seeds=[2], mode=mode), "mnist:not-1", 2
+        )
+        arguments = bench._commands(run, tmp_path)["evaluate"]
+        assert arguments[arguments.index("--mode") + 1] == mode

@@ -76,3 +76,33 @@ def test_a_pca_alike_stands_beside_the_system_where_it_was_measured(tmp_path: Pa
     assert "| -0.031 (0 above, 1 below, of 1) |" in page
     del pca["deployed_score"]["components"]
     assert "0.777" not in page_of(tmp_path, pca=pca)
+
+
+def test_kinds_of_defects_have_a_line_each(tmp_path: Path):
+    assert "Kind by kind" not in page_of(tmp_path)
+    crack = {
+        "image": {"auroc": {"value": 0.912}},
+        "at_threshold": {"detections": 3, "n_anomalous": 8},
+        "pixel": {"auroc": {"value": 0.871}},
+    }
+    page = page_of(tmp_path, kinds={"crack": crack, "dent": crack | {"pixel": None}})
+    assert "| crack | 0.912, 37.5% found, pixels 0.871 |" in page
+    assert "| dent | 0.912, 37.5% found |" in page
+
+
+def test_in_encoder_mode_the_encoders_figures_are_the_deployed_ones(tmp_path: Path):
+    def system(auroc: float) -> dict[str, object]:
+        return {"image": {"auroc": {"value": auroc}, "auprc": {"value": auroc / 2}}}
+
+    systems = {"search": system(0.444), "encoder": system(0.666)}
+    assert "| **0.444** | 0.222 | 0.666 |" in page_of(tmp_path, systems=systems, mode="search")
+    page = page_of(tmp_path, systems={"encoder": system(0.666)}, mode="encoder")
+    assert "| – | 0.333 | **0.666** |" in page
+    assert "without a search" in page
+
+
+def test_the_first_table_has_a_line_for_each_section_with_a_link_to_it(tmp_path: Path):
+    page = page_of(tmp_path)
+    title, anchor = "Solar cells (ELPV)", "solar-cells-elpv"
+    assert f"| [{title}](#{anchor}) | – | 0.9" in page
+    assert f"## {title}\n" in page
