@@ -12,9 +12,12 @@ test: check
 check: .venv/installed
 	scripts/check
 
+# Byte code is made once, on all cores: importing PyTorch takes seconds without it, and the tests do so in many
+# processes. The few files that are for other versions of Python do not compile, which is no matter.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --no-compile -c constraints.txt -e '.[demo,dev]'
+	.venv/bin/python -m compileall -q -q -j 0 .venv/lib || true
 	touch $@
 
 clean:
