@@ -1,6 +1,7 @@
 """How fast does the training stage of each system run, and what do precision, memory layout and processes do for it?
 
     python benchmarks/training_speed.py --out benchmarks/results
+    python benchmarks/training_speed.py --page       # write docs/training_speed.md from the committed JSON
 
 Steps of a recipe's first stage, on random images of its size, are timed in four ways: in float32 and in bfloat16
 (autocast), each with PyTorch's plain memory layout and channels-last. The ways take turns, several rounds, so that what
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from ganspect import __version__
 from ganspect.config import read_yaml
 from ganspect.errors import GanspectError
-from ganspect.files import require_writable, write_json
+from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 from ganspect.runtime.evaluation.machine import machine
 from ganspect.train.compute import Compute, Precision
@@ -39,6 +40,7 @@ RECIPES = tuple(
     for data in ("mnist_one_class", "elpv_mono")
     for system in ("anogan", "fanogan", "egbad", "ganomaly")
 )
+PAGE, RESULT = ROOT / "docs/training_speed.md", ROOT / "benchmarks/results/training_speed.json"
 ROUNDS = 3
 ROUND_S = 1.5
 PARALLEL_S = 6.0
@@ -100,7 +102,7 @@ def by_ways(recipe: str) -> dict[str, float]:
 def by_processes(recipe: str, way: str, cores: int) -> dict[str, float]:
     """Return images per second of one process with all cores, and of all processes together with a core each."""
     found = {}
-    for name, processes, threads in (("one process", 1, cores), ("a process a core", cores, 1)):
+    for name, processes, threads in zip(_PROCESSES, (1, cores), (cores, 1), strict=True):
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             # The first round only starts the processes, so that all measure at the same time.
             for seconds in (0.1, PARALLEL_S):
@@ -140,12 +142,51 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in values.items()}
 
 
+def page(result: dict[str, Any]) -> str:
+    """Return docs/training_speed.md: a table of images per second, best way bold, and ratios to the first column."""
+    environment, rows = result["environment"], []
+    for recipe, row in result["recipes"].items():
+        processes = row.get("processes", {})
+        cells = [_cell(row, way) for way in WAYS] + [
+            f"{processes[name]:.0f}" if processes else "–" for name in _PROCESSES
+        ]
+        gain = max(*row["images_per_s"].values(), *processes.values()) / row["images_per_s"]["fp32"]
+        rows.append([f"`{Path(recipe).stem}`", *cells, f"{gain:.1f}"])
+    heads = ["recipe", *WAYS, *_PROCESSES, "best / first"]
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
+    cores = environment["cores"]
+    machine_line = f"{environment['processor']}, {cores} cores, {environment['device']}, PyTorch {environment['torch']}"
+    return _HEAD + "\n".join(lines) + f"\n\nMeasured on: {machine_line}.\n"
+
+
+def _cell(row: dict[str, Any], way: str) -> str:
+    text = f"{row['images_per_s'][way]:.0f} ({row['times_fp32'][way]:.1f}x)"
+    return f"**{text}**" if row["fastest"] == way else text
+
+
+_PROCESSES = ("one process", "a process a core")
+
+_HEAD = """# How fast training runs
+
+Made by `python benchmarks/training_speed.py --page` from `benchmarks/results/training_speed.json`; do not edit.
+Images per second of each recipe's first stage, in four ways that took turns in one process on all cores; in brackets,
+times PyTorch's plain float32. Then the fastest way again: one process on all cores, and a process a core with one
+thread each, all together. Where many small models are trained (a suite, a model a camera), start one `ganspect train`
+a core with `OMP_NUM_THREADS=1` if the last but one column is the larger.
+
+"""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; status 2 on bad input."""
     parser = argparse.ArgumentParser(description="Time training steps.")
     parser.add_argument("recipes", nargs="*", default=RECIPES, metavar="RECIPE", help="from the project's folder")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
+    parser.add_argument("--page", action="store_true", help="write docs/training_speed.md from the committed results")
     given = parser.parse_args(arguments)
+    if given.page:
+        write_atomically(PAGE, page(json.loads(RESULT.read_text(encoding="utf-8"))).encode())
+        return 0
     try:
         path = require_writable(given.out) / "training_speed.json"
         result = measure(given.recipes)
