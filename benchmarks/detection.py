@@ -63,10 +63,10 @@ class Bench:
         """Make one run, or read it if it was made before; return its result."""
         path = require_writable(self.results) / f"{run.name}.json"
         if path.exists():
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return content
+            return made_before(path, run)
         folder = self.work / run.name
         folder.mkdir(parents=True, exist_ok=True)
+        _require_same_settings(folder / "settings.json", run)
         for name, arguments in self._commands(run, folder).items():
             progress.update(task, detail=f"{run.name}: {name}")
             _call(folder, name, arguments)
@@ -90,6 +90,32 @@ class Bench:
             "export": ["export", trained, "--out", bundle],
             "evaluate": evaluate,
         }
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Return what a result says of how it was made, beside data and seed, which are in its name."""
+    return {"recipe": str(run.case.recipe), "overrides": list(run.case.overrides), "mode": run.case.mode}
+
+
+def made_before(path: Path, run: Run) -> dict[str, Any]:
+    """Read a result, if it was made as the suite has it now."""
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        made = {key: result[key] for key in ("recipe", "overrides")} | {"mode": result.get("mode", "search")}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OutputError(f"{path} is no result of this benchmark; delete it, and the run is made again") from None
+    if made != settings_of(run):
+        raise OutputError(f"{path} was made with other settings than the suite has now; delete it to make it again")
+    return result
+
+
+def _require_same_settings(path: Path, run: Run) -> None:
+    """Write down the settings of a run that begins; one that goes on must have the same."""
+    if path.exists() and path.read_text(encoding="utf-8") != json.dumps(settings_of(run)):
+        raise OutputError(
+            f"{path.parent} was begun with other settings than the suite has now; delete it to begin again"
+        )
+    write_atomically(path, json.dumps(settings_of(run)).encode())
 
 
 def _call(folder: Path, name: str, arguments: list[str]) -> None:
@@ -118,12 +144,10 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
     training = record["training"]
     return {
         "benchmark": "detection",
-        "recipe": str(run.case.recipe),
+        **settings_of(run),
         "system": recipe["system"],
-        "overrides": list(run.case.overrides),
         "data": run.data,
         "seed": run.seed,
-        "mode": run.case.mode,
         "training": {
             "images": training["n_training"],
             "steps": training["steps"],

@@ -1,9 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from ganspect.errors import OutputError
+from ganspect.files import write_json
+from ganspect.progress import progress_bar
 from tests.conftest import TINY_RECIPE
 
 
@@ -40,20 +44,47 @@ def test_runs_come_seed_by_seed_and_have_names_of_their_own():
     assert runs[2].source(Path("/data")) == "/data/parts.npz"
 
 
-def test_a_run_that_is_done_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import detection
+def bench_and_run(tmp_path: Path, **settings: object) -> tuple[Any, Any]:
+    from detection import Bench
     from suites import Case, Run
 
-    from ganspect.progress import progress_bar
+    case = Case(recipe=Path("configs/fanogan.yaml"), data=["mnist:1"], seeds=[2], **settings)
+    return Bench("suite", tmp_path, tmp_path / "work", None, keep=False), Run(case, "mnist:1", 2)
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def make(bench: Any, run: Any) -> dict[str, Any]:
+    with progress_bar() as progress:
+        return bench.run(run, progress, progress.add_task("suite", total=1, detail=""))
+
+
+def test_a_run_that_is_done_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import detection
 
     monkeypatch.setattr(detection, "_call", lambda *_: pytest.fail("a command was run"))
-    run = Run(Case(recipe=Path("configs/fanogan.yaml"), data=["mnist:1"], seeds=[2]), "mnist:1", 2)
-    folder = tmp_path / "detection/suite"
-    folder.mkdir(parents=True)
-    (folder / f"{run.name}.json").write_text(json.dumps({"seed": 2}))
-    bench = detection.Bench("suite", tmp_path, tmp_path / "work", None, keep=False)
-    with progress_bar() as progress:
-        assert bench.run(run, progress, progress.add_task("suite", total=1, detail="")) == {"seed": 2}
+    bench, run = bench_and_run(tmp_path)
+    result = {"recipe": "configs/fanogan.yaml", "overrides": [], "seed": 2}
+    write_json(made(tmp_path / "detection/suite") / f"{run.name}.json", result)
+    assert make(bench, run) == result
+
+
+def test_a_result_or_a_begun_run_of_other_settings_is_never_taken_for_the_suites(tmp_path: Path):
+    bench, run = bench_and_run(tmp_path, overrides=("search.steps=9",))
+    result = made(tmp_path / "detection/suite") / f"{run.name}.json"
+    write_json(result, {"recipe": "configs/fanogan.yaml", "overrides": [], "seed": 2})
+    with pytest.raises(OutputError, match="was made with other settings than the suite has now; delete it"):
+        make(bench, run)
+    result.write_text("[1")
+    with pytest.raises(OutputError, match="is no result of this benchmark; delete it"):
+        make(bench, run)
+    result.unlink()
+    write_json(made(tmp_path / "work/suite" / run.name) / "settings.json", {"overrides": []})
+    with pytest.raises(OutputError, match="was begun with other settings than the suite has now; delete it"):
+        make(bench, run)
 
 
 def test_a_step_that_failed_is_said_and_taken_again_and_one_that_was_done_is_not(tmp_path: Path):

@@ -15,13 +15,15 @@ def test_the_page_is_what_the_committed_results_say():
     )
 
 
-def test_every_committed_result_belongs_to_a_run_of_its_suite():
+def test_every_committed_result_was_made_as_its_suite_says():
+    from detection import made_before
     from suites import read_suites
 
-    expected = {f"{name}/{run.name}.json" for name, suite in read_suites().items() for run in suite.runs()}
-    found = {str(path.relative_to(RESULTS)) for path in RESULTS.rglob("*.json")}
+    runs = {f"{name}/{run.name}.json": run for name, suite in read_suites().items() for run in suite.runs()}
+    found = {str(path.relative_to(RESULTS)): path for path in RESULTS.rglob("*.json")}
     assert found
-    assert found <= expected
+    for name, path in found.items():
+        made_before(path, runs[name])
 
 
 def test_another_figure_makes_another_page(tmp_path: Path):
