@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ganspect.config import Positive, Section
 from ganspect.train.averaging import Average, trainable_copy
+from ganspect.train.batch_norm import statistics_kept
 from ganspect.train.compute import Compute
 from ganspect.train.health import DIVERSITY, diversity, separation, untouched
 from ganspect.train.losses import GAN_LOSSES, mean_distance, r1_penalty
@@ -108,7 +109,9 @@ class BiganStage(Stage):
         with torch.no_grad(), self.compute.autocast():
             encoded, generated = self.encoder(images), self.generator(latents)
         with self.compute.autocast():
-            real, fake = self._logits(images, encoded), self._logits(generated, latents)
+            real = self._logits(images, encoded)
+            with statistics_kept(self.features):
+                fake = self._logits(generated, latents)
         loss = _LOSS.discriminator(real, fake)
         losses = {"discriminator": loss.detach()}
         if self.settings.r1_weight:
@@ -122,7 +125,7 @@ class BiganStage(Stage):
     def _step_generator(self, images: Tensor, random: torch.Generator) -> dict[str, Tensor]:
         latents = self.system.draw_latents(len(images), random)
         discriminator = nn.ModuleList([self.features, self.head]).requires_grad_(False)
-        with self.compute.autocast():
+        with self.compute.autocast(), statistics_kept(self.features):
             encoded = self.encoder(images)
             real, fake = self._logits(images, encoded), self._logits(self.generator(latents), latents)
         of_generator, of_encoder = _LOSS.generator(fake), _LOSS.generator(-real)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ganspect.config import Positive, Section
 from ganspect.train.averaging import Average, trainable_copy
+from ganspect.train.batch_norm import statistics_kept
 from ganspect.train.compute import Compute
 from ganspect.train.health import DIVERSITY, diversity, separation, untouched
 from ganspect.train.losses import GAN_LOSSES, Distance, mean_distance, r1_penalty
@@ -114,7 +115,9 @@ class BottleneckStage(Stage):
 
     def _step_discriminator(self, images: Tensor, reconstructions: Tensor) -> dict[str, Tensor]:
         with self.compute.autocast():
-            real, fake = (self.head(self.features(batch)).float() for batch in (images, reconstructions))
+            real = self.head(self.features(images)).float()
+            with statistics_kept(self.features, self.head):
+                fake = self.head(self.features(reconstructions)).float()
         loss = _LOSS.discriminator(real, fake)
         losses = {"discriminator": loss.detach()}
         if self.settings.r1_weight:
@@ -142,7 +145,7 @@ class BottleneckStage(Stage):
         return {name: term.detach() for name, term in terms.items()}
 
     def _adversarial(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        with self.compute.autocast():
+        with self.compute.autocast(), statistics_kept(self.features, self.head):
             features: Tensor = self.features(reconstructions)
             if self.settings.adversarial == "cross_entropy":
                 logits: Tensor = self.head(features)

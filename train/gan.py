@@ -10,6 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ganspect.config import Positive, Section
 from ganspect.train.averaging import Average, trainable_copy
+from ganspect.train.batch_norm import statistics_kept
 from ganspect.train.compute import Compute
 from ganspect.train.health import DIVERSITY, diversity, separation, untouched
 from ganspect.train.losses import GAN_LOSSES, GanLossName, gradient_penalty, r1_penalty
@@ -137,7 +138,9 @@ class GanStage(Stage):
         with torch.no_grad(), self.compute.autocast():
             fake = self.generator(latents)
         with self.compute.autocast():
-            real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+            real_logits = self.discriminator(real)
+            with statistics_kept(self.discriminator):
+                fake_logits = self.discriminator(fake)
         loss = self.loss.discriminator(real_logits.float(), fake_logits.float())
         losses = {"discriminator": loss.detach()}
         if self.loss.gradient_penalty and self.settings.penalty_weight:
@@ -161,7 +164,7 @@ class GanStage(Stage):
     def _step_generator(self, real: Tensor, random: torch.Generator) -> dict[str, Tensor]:
         latents = self.system.draw_latents(self.batch_size, random)
         self.discriminator.requires_grad_(False)
-        with self.compute.autocast():
+        with self.compute.autocast(), statistics_kept(self.discriminator):
             logits = self.discriminator(self.generator(latents))
         loss = self.loss.generator(logits.float())
         losses = {"generator": loss.detach()}
