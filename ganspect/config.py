@@ -24,9 +24,9 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Section(BaseModel):
-    """A part of a recipe; unknown keys are refused."""
+    """A part of a recipe; unknown keys and numbers without end are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ImageSettings(Section):
@@ -154,7 +154,7 @@ class ScoreSettings(Section):
 
 
 class Recipe(Section):
-    """Everything that decides a run; the same recipe and data give the same weights.
+    """Everything that decides a run; the same recipe, data, precision and machine give the same weights.
 
     Attributes:
         system: `anogan`, `fanogan`, `egbad` or `ganomaly`.
@@ -249,18 +249,22 @@ _REASONS = {
     "tuple_type": "a list was expected, such as [64, 64]",
     "missing": "a value is missing",
     "bool_type": "true or false was expected",
+    "finite_number": "a finite number was expected",
+    "model_type": "a section of settings was expected, not a value",
 }
 
 
 def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> str:
     first = error.errors()[0]
     location = [part for part in first["loc"] if not isinstance(part, int)]
-    key = ".".join(map(str, first["loc"])) or "the recipe"
+    key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, [str(part) for part in location[:-1]])
         return f"{origin}: unknown key {key!r}; {nearest(str(location[-1]), known)}"
     reason = _REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
     given = "" if first["type"] in ("missing", "value_error") else f" (given: {first['input']!r})"
+    if not key:
+        return f"{origin}: {reason}"  # about several keys, which the reason names
     return f"{origin}: {key!r}: {reason[0].lower()}{reason[1:]}{given}; correct that key"
 
 

@@ -97,6 +97,15 @@ def test_a_size_of_one_number_is_refused(recipe_file):
     assert "a list was expected, such as [64, 64] (given: 64)" in _refusal(recipe_file, "image.size_hw=64")
 
 
+@pytest.mark.parametrize("setting", ["score.kappa=.inf", "search.learning_rate=.nan"])
+def test_a_number_without_end_is_refused(recipe_file, setting):
+    assert f"{setting.partition('=')[0]!r}: a finite number was expected" in _refusal(recipe_file, setting)
+
+
+def test_a_value_in_place_of_a_section_is_refused(recipe_file):
+    assert "'network': a section of settings was expected, not a value (given: 3)" in _refusal(recipe_file, "network=3")
+
+
 def test_an_unknown_score_lists_the_known_ones(recipe_file):
     message = _refusal(recipe_file, "score.search=psnr")
     assert "'score': unknown score 'psnr'; expected one of" in message

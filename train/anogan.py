@@ -49,11 +49,16 @@ class AnoganRecipe(Recipe):
     training: AnoganTraining = AnoganTraining()
 
     @model_validator(mode="after")
-    def _linear_path_has_an_encoder(self) -> "AnoganRecipe":
+    def _has_the_encoder_it_needs(self) -> "AnoganRecipe":
         if self.network.linear_path and not self.training.encoder.steps:
             raise ValueError("network.linear_path needs an encoder, which starts as a PCA; set training.encoder.steps")
         if self.training.gan.anchor_weight and not self.network.linear_path:
             raise ValueError("training.gan.anchor_weight needs network.linear_path, whose encoder starts as a PCA")
+        if self.score.encoder != "paper" and not self.training.encoder.steps:
+            raise ValueError(
+                f"score.encoder is {self.score.encoder!r}, but no encoder is trained; set training.encoder.steps, or "
+                "leave score.encoder out"
+            )
         return self
 
 

@@ -5,6 +5,7 @@ cards_of(metrics)
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ganspect.runtime.evaluation.page import Card, Tone
@@ -21,20 +22,52 @@ from ganspect.runtime.evaluation.wording import (
 
 def headline_of(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
     """Return the verdict on the detector in plain words, and whether it is good news."""
-    image, delta = metrics["image"], metrics["delta_pca"]
+    image = metrics["image"]
     if image is None:
         return f"{_in_use(metrics['at_threshold'])} More cannot be said: {metrics['notes']['image']}.", "plain"
     ranks = (
         f"Of a defective and a normal image, it scores the defective one higher {percent(image['auroc']['value'])} of "
         f"the time. {_in_use(metrics['at_threshold'])}"
     )
-    if delta is None:
+    rival = _stronger_pca(metrics)
+    if rival is None:
         return f"{ranks} There is no PCA to compare with: {metrics['notes'].get('pca', 'no figures')}.", "plain"
-    if delta["low"] > 0:
-        return f"{ranks} It is better than PCA, beyond what the choice of test images explains.", "good"
-    if delta["high"] < 0:
-        return f"{ranks} PCA, a far simpler model, is better: train longer or deploy another score before use.", "bad"
-    return f"{ranks} On these images it cannot be told from PCA, a far simpler model.", "plain"
+    if rival.tone == "good":
+        return f"{ranks} It is better than {rival.name}, beyond what the choice of test images explains.", "good"
+    if rival.tone == "bad":
+        return f"{ranks} {rival.name}, a far simpler model, is better: train longer, or do without a GAN.", "bad"
+    return f"{ranks} On these images it cannot be told from {rival.name}, a far simpler model.", "plain"
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """The PCA that the detector is furthest from beating.
+
+    Attributes:
+        name: in words.
+        auroc: the PCA's.
+        delta: the detector's AUROC less the PCA's, with its interval.
+    """
+
+    name: str
+    auroc: float
+    delta: Mapping[str, float]
+
+    @property
+    def tone(self) -> Tone:
+        return "good" if self.delta["low"] > 0 else "bad" if self.delta["high"] < 0 else "plain"
+
+
+def _stronger_pca(metrics: Mapping[str, Any]) -> _Rival | None:
+    """Return of the usual PCA and the one of the bundle's own size and score the better one; None without either."""
+    pca, delta = metrics["pca"], metrics["delta_pca"]
+    if delta is None or pca is None or pca["image"] is None:
+        return None
+    usual, same = _Rival("PCA", pca["image"]["auroc"]["value"], delta), pca["deployed_score"]
+    if same is None or same["delta"] is None:
+        return usual
+    alike = _Rival("PCA under the same score", same["image"]["auroc"]["value"], same["delta"])
+    return max(usual, alike, key=lambda rival: rival.auroc)
 
 
 def _in_use(point: Mapping[str, Any]) -> str:
@@ -64,17 +97,16 @@ def _auroc(metrics: Mapping[str, Any]) -> Card | None:
 
 
 def _against(metrics: Mapping[str, Any]) -> Card | None:
-    delta, intensity = metrics["delta_pca"], metrics["mean_intensity"]
-    if delta is None or metrics["pca"]["image"] is None:
+    rival = _stronger_pca(metrics)
+    if rival is None:
         return None
-    pca, trivial = metrics["pca"]["image"]["auroc"]["value"], intensity["image"]["auroc"]["value"]
-    tone: Tone = "good" if delta["low"] > 0 else "bad" if delta["high"] < 0 else "plain"
+    delta, trivial = rival.delta, metrics["mean_intensity"]["image"]["auroc"]["value"]
     return Card(
         "AUROC above PCA's",
         signed(delta["value"]),
-        f"95% interval {signed(delta['low'])} to {signed(delta['high'])}, on the same images; PCA reaches {pca:.3f}, "
-        f"mean intensity {trivial:.3f}",
-        tone,
+        f"95% interval {signed(delta['low'])} to {signed(delta['high'])}, on the same images; {rival.name} reaches "
+        f"{rival.auroc:.3f}, mean intensity {trivial:.3f}",
+        rival.tone,
     )
 
 

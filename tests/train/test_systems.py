@@ -46,6 +46,15 @@ def test_a_linear_path_of_anogan_needs_an_encoder() -> None:
         parse_recipe({"system": "anogan", "network": {"linear_path": True}}, Path("a.yaml"))
 
 
+def test_a_score_at_an_encoder_that_is_not_trained_is_refused() -> None:
+    content = {"system": "anogan", "score": {"encoder": "residual_mean"}}
+    with pytest.raises(
+        ConfigError, match=r"a\.yaml: score\.encoder is 'residual_mean', but no encoder is trained; set"
+    ):
+        parse_recipe(content, Path("a.yaml"))
+    parse_recipe({**content, "training": {"encoder": {"steps": 5}}}, Path("a.yaml"))
+
+
 def test_an_anchor_needs_a_linear_path() -> None:
     with pytest.raises(ConfigError, match=r"anchor_weight needs network\.linear_path"):
         parse_recipe({"system": "fanogan", "training": {"gan": {"anchor_weight": 1}}}, Path("a.yaml"))

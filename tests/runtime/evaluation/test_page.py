@@ -13,9 +13,10 @@ from ganspect.runtime.evaluation.page import Card, Page, Section, Table, render
 from ganspect.runtime.evaluation.plots import SYSTEM_STYLES, Line, histogram_plot, roc_plot
 
 
-def metrics(low: float, high: float) -> dict[str, Any]:
+def metrics(low: float, high: float, same_score: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "image": {"auroc": {"value": 0.9}},
+        "pca": {"image": {"auroc": {"value": 0.8}}, "deployed_score": same_score},
         "delta_pca": {"value": (low + high) / 2, "low": low, "high": high},
         "at_threshold": {"tpr": 0.75, "fpr": 0.02},
         "notes": {},
@@ -35,6 +36,23 @@ def test_headline_says_whether_pca_is_beaten_for_sure(low: float, high: float, t
     assert found == tone
     assert words in headline
     assert "finds 75.0% of the defects and flags 2.0% of the normal images" in headline
+
+
+@pytest.mark.parametrize(
+    ("auroc", "low", "high", "tone", "words"),
+    [
+        (0.95, -0.06, -0.04, "bad", "PCA under the same score, a far simpler model, is better"),
+        (0.89, -0.01, 0.02, "plain", "cannot be told from PCA under the same score"),
+        (0.85, 0.03, 0.06, "good", "It is better than PCA under the same score"),
+        (0.70, 0.10, 0.30, "good", "It is better than PCA,"),
+    ],
+)
+def test_headline_is_about_the_stronger_of_the_two_pcas(
+    auroc: float, low: float, high: float, tone: str, words: str
+) -> None:
+    same = {"image": {"auroc": {"value": auroc}}, "delta": {"value": 0.9 - auroc, "low": low, "high": high}}
+    headline, found = headline_of(metrics(0.05, 0.15, same))
+    assert (found, words in headline) == (tone, True)
 
 
 def test_names_cannot_bring_markup_into_the_page() -> None:
