@@ -57,7 +57,7 @@ def glance(results: Sequence[Result], systems: Sequence[str]) -> list[str]:
     def own(system: str) -> str:
         return spread([result for result in results if result["system"] == system], lambda one: deployed(one, "auroc"))
 
-    beside = (image("pca", "auroc"), like_pca_auroc, image("mean_intensity", "auroc"))
+    beside = (like_pca_auroc, image("pca", "auroc"), image("mean_intensity", "auroc"))
     return [*map(own, systems), *(spread(results, of) for of in beside)]
 
 
@@ -99,14 +99,6 @@ def _seconds(group: Sequence[Result]) -> str:
     return f"{mean(result['training']['seconds'] for result in group):.0f} s"
 
 
-def _versus_pca(group: Sequence[Result]) -> str:
-    found = [result["delta_pca"] for result in group if result["delta_pca"] is not None]
-    if not found:
-        return "–"
-    above = sum(delta["low"] > 0 for delta in found)
-    return f"{mean(delta['value'] for delta in found):+.3f} ({above} of {len(found)} runs clearly)"
-
-
 def _versus_like_pca(group: Sequence[Result]) -> str:
     """Return by how much the deployed score is over that of a PCA of the bundle's size, where that was measured."""
     found = [same["delta"] for result in group if (same := _like_pca(result)) is not None]
@@ -127,6 +119,14 @@ def like_pca_auroc(result: Result) -> float | None:
     return None if same is None else same["image"]["auroc"]["value"]
 
 
+def _promised(group: Sequence[Result]) -> str:
+    """Return the promised rate of false alarms, and in how many runs chance does not explain those that came."""
+    points = [result["at_threshold"] for result in group]
+    text = f"{mean(point['promised_rate'] for point in points):.1%}"
+    broken = sum(point["promise_kept"] is False for point in points)
+    return f"{text}, **broken** in {broken} of {len(points)}" if broken else text
+
+
 def _counted(group: Sequence[Result], hits: str, of: str) -> str:
     points = [result["at_threshold"] for result in group]
     found, images = sum(point[hits] for point in points), sum(point[of] for point in points)
@@ -142,13 +142,12 @@ MAIN: Mapping[str, Column] = {
     "search AUROC": lambda group: _bold(spread(group, image("systems.search", "auroc")), group, "search"),
     "AUPRC": lambda group: spread(group, lambda result: deployed(result, "auprc")),
     "encoder AUROC": lambda group: _bold(spread(group, image("systems.encoder", "auroc")), group, "encoder"),
-    "PCA": lambda group: spread(group, image("pca", "auroc")),
     "PCA alike": lambda group: spread(group, like_pca_auroc),
-    "mean intensity": lambda group: spread(group, image("mean_intensity", "auroc")),
-    "over PCA": _versus_pca,
     "over PCA alike": _versus_like_pca,
+    "PCA": lambda group: spread(group, image("pca", "auroc")),
+    "mean intensity": lambda group: spread(group, image("mean_intensity", "auroc")),
     "false alarms": lambda group: _counted(group, "false_alarms", "n_normal"),
-    "promised": lambda group: f"{mean(result['at_threshold']['promised_rate'] for result in group):.1%}",
+    "promised": _promised,
     "defects found": lambda group: _counted(group, "detections", "n_anomalous"),
     "training": _seconds,
 }

@@ -16,7 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from rich.progress import Progress, TaskID
 sys.path.insert(0, str(Path(__file__).parent))
 
 from results_page import PAGE, results_page
-from suites import ROOT, Run, read_suites
+from suites import ROOT, Run, Suite, read_suites
 
+from ganspect.config import nearest, read_yaml
 from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
@@ -94,27 +96,38 @@ class Bench:
 
 def settings_of(run: Run) -> dict[str, Any]:
     """Return what a result says of how it was made, beside data and seed, which are in its name."""
-    return {"recipe": str(run.case.recipe), "overrides": list(run.case.overrides), "mode": run.case.mode}
+    case = run.case
+    content = json.dumps(read_yaml(ROOT / case.recipe, list(case.overrides)), sort_keys=True)
+    digest = sha256(content.encode()).hexdigest()
+    return {"recipe": str(case.recipe), "overrides": list(case.overrides), "mode": case.mode, "recipe_sha256": digest}
 
 
 def made_before(path: Path, run: Run) -> dict[str, Any]:
-    """Read a result, if it was made as the suite has it now."""
+    """Read a result.
+
+    Raises:
+        OutputError: it is none, or was made with other settings than the suite and its recipe have now. Results from
+            before there were hashes are taken by their overrides alone.
+    """
+    now = settings_of(run)
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        made = {key: result[key] for key in ("recipe", "overrides")} | {"mode": result.get("mode", "search")}
+        made = {"mode": "search", "recipe_sha256": now["recipe_sha256"], **result}
+        same = all(made[key] == value for key, value in now.items())
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OutputError(f"{path} is no result of this benchmark; delete it, and the run is made again") from None
-    if made != settings_of(run):
-        raise OutputError(f"{path} was made with other settings than the suite has now; delete it to make it again")
+    if not same:
+        raise OutputError(
+            f"{path} was made with other settings than the suite and its recipe have now; delete it to make it again"
+        )
     return result
 
 
 def _require_same_settings(path: Path, run: Run) -> None:
     """Write down the settings of a run that begins; one that goes on must have the same."""
-    if path.exists() and path.read_text(encoding="utf-8") != json.dumps(settings_of(run)):
-        raise OutputError(
-            f"{path.parent} was begun with other settings than the suite has now; delete it to begin again"
-        )
+    begun = any(path.parent.iterdir())
+    if begun and (not path.exists() or path.read_text(encoding="utf-8") != json.dumps(settings_of(run))):
+        raise OutputError(f"{path.parent} was begun with other settings than the suite has now; delete the folder")
     write_atomically(path, json.dumps(settings_of(run)).encode())
 
 
@@ -172,6 +185,16 @@ def _value(figure: dict[str, float] | None) -> float | None:
     return None if figure is None else figure["value"]
 
 
+def read_results(suites: Mapping[str, Suite], folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the results that there are by suite, each made as its suite says; `folder` holds SUITE/RUN.json."""
+
+    def of_suite(name: str) -> list[dict[str, Any]]:
+        paths = {folder / name / f"{run.name}.json": run for run in suites[name].runs()}
+        return [made_before(path, run) for path, run in paths.items() if path.exists()]
+
+    return {name: of_suite(name) for name in suites}
+
+
 def run_suite(name: str, bench: Bench, only: str = "") -> list[dict[str, Any]]:
     """Make all runs of a suite, or those with `only` in their names, and return their results."""
     every = list(read_suites()[name].runs())
@@ -204,7 +227,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run from the command line; status 2 on bad input, 130 when interrupted."""
     suites = read_suites()
     parser = argparse.ArgumentParser(description="Train, export and evaluate a suite of runs.")
-    parser.add_argument("suite", nargs="?", choices=sorted(suites), metavar="SUITE", help=", ".join(suites))
+    parser.add_argument("suite", nargs="?", metavar="SUITE", help=", ".join(suites))
     parser.add_argument("--page", action="store_true", help="write docs/results.md from the committed results")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
     parser.add_argument("--work", type=Path, default=ROOT / ".detection", metavar="DIR", help="for weights and bundles")
@@ -212,13 +235,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="make runs with this in their names, such as egbad")
     parser.add_argument("--keep", action="store_true", help="keep weights, bundles and reports")
     given = parser.parse_args(arguments)
-    if given.suite is None and not given.page:
-        parser.error("name a suite, or --page")
     try:
+        if given.suite is None and not given.page:
+            raise ConfigError(f"no suite was named; give one of {', '.join(suites)}, or --page")
+        if given.suite is not None and given.suite not in suites:
+            raise ConfigError(f"there is no suite {given.suite!r}; {nearest(given.suite, list(suites))}")
         if given.suite is not None:
             _run_and_print(given)
         if given.page:
-            write_atomically(PAGE, results_page(suites, ROOT / "benchmarks/results/detection").encode())
+            folder = ROOT / "benchmarks/results/detection"
+            write_atomically(PAGE, results_page(suites, read_results(suites, folder)).encode())
     except GanspectError as error:
         print(f"detection: {error}", file=sys.stderr)
         return 2
@@ -235,7 +261,8 @@ def _run_and_print(given: argparse.Namespace) -> None:
     require_writable(given.work)
     bench = Bench(given.suite, given.out, given.work.absolute(), given.data and given.data.absolute(), keep=given.keep)
     results = run_suite(given.suite, bench, given.only)
-    print(results_page({given.suite: read_suites()[given.suite]}, given.out / "detection"))
+    suite = {given.suite: read_suites()[given.suite]}
+    print(results_page(suite, read_results(suite, given.out / "detection")))
     print(json.dumps({"benchmark": "detection", "suite": given.suite, "results": [_row(result) for result in results]}))
 
 

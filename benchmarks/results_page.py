@@ -3,9 +3,7 @@
 python benchmarks/detection.py --page
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import mean
 
 from columns import (
@@ -42,29 +40,26 @@ interval of the difference is above 0. False alarms and defects found are at the
 """
 
 
-def results_page(suites: Mapping[str, Suite], folder: Path) -> str:
+def results_page(suites: Mapping[str, Suite], made: Mapping[str, list[Result]]) -> str:
     """Return the page as Markdown.
 
     Args:
-        suites: to show, those that are published.
-        folder: holds SUITE/RUN.json.
+        suites: by name; what is not to be published is left out.
+        made: the results that there are, by suite.
     """
-    made = {name: _read(name, suite, folder) for name, suite in suites.items() if suite.published}
-    sections = [_section(name, suites[name], results) for name, results in made.items() if results]
-    return "\n".join([_HEAD, _at_a_glance({suites[name].title: results for name, results in made.items()}), *sections])
-
-
-def _read(name: str, suite: Suite, folder: Path) -> list[Result]:
-    paths = [folder / name / f"{run.name}.json" for run in suite.runs()]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    shown = {name: made[name] for name, suite in suites.items() if suite.published and made[name]}
+    whole = {name: results for name, results in shown.items() if len(results) == len(list(suites[name].runs()))}
+    glance_table = _at_a_glance({suites[name].title: results for name, results in whole.items()})
+    sections = [_section(name, suites[name], results) for name, results in shown.items()]
+    return "\n".join(part for part in [_HEAD, glance_table, *sections] if part)
 
 
 def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
     """Return a line a section: the deployed AUROC of each system beside what is trivial."""
     systems = ("anogan", "fanogan", "egbad", "ganomaly")
-    rows = [[f"[{title}](#{_anchor(title)})", *glance(results, systems)] for title, results in made.items() if results]
-    heads = ["AUROC", "AnoGAN", "f-AnoGAN", "EGBAD", "GANomaly", "PCA", "PCA alike", "mean intensity"]
-    return "## At a glance\n\n" + _markdown(heads, rows)
+    rows = [[f"[{title}](#{_anchor(title)})", *glance(results, systems)] for title, results in made.items()]
+    heads = ["AUROC", "AnoGAN", "f-AnoGAN", "EGBAD", "GANomaly", "PCA alike", "PCA", "mean intensity"]
+    return "## At a glance\n\n" + _markdown(heads, rows) if rows else ""
 
 
 def _anchor(title: str) -> str:

@@ -68,7 +68,8 @@ def read_labelled(bundle: Bundle, dataset: Dataset, progress: Progress) -> Label
     """Read the test part; images that equal one that the bundle was trained or calibrated on are left out.
 
     Raises:
-        DataError: no image of it can be read, or more than `KNOWN_AT_MOST` of them are known to the bundle.
+        DataError: no image of it can be read, more than `KNOWN_AT_MOST` of them are known to the bundle, or a mask is
+            not as large as its image.
     """
     grid = tile_grid(bundle)
     seen = _Seen(bundle)
@@ -79,6 +80,7 @@ def read_labelled(bundle: Bundle, dataset: Dataset, progress: Progress) -> Label
         try:
             frame = sample.read()
             pixels = shrink(frame, grid)
+            _require_fitting_mask(sample, frame)
             if seen.knows(frame):
                 skipped.append(Skipped(sample.name, "the bundle was trained or calibrated on an image equal to it"))
                 seen.names.append(sample.name)
@@ -114,6 +116,18 @@ def read_pixels(samples: Iterable[Sample], grid: TileGrid) -> Pixels | None:
 def shrink(frame: Frame, grid: TileGrid) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return a whole frame at the model's input size, (h,w,C) uint8, also where the bundle cuts tiles."""
     return resize(convert(frame, grid), grid.size_hw)
+
+
+def _require_fitting_mask(sample: Sample, frame: Frame) -> None:
+    """Refuse a mask of another size before anything is computed."""
+    if sample.label == 0 or sample.read_mask is None:
+        return
+    mask_hw, frame_hw = sample.read_mask().shape, frame.shape[:2]
+    if mask_hw != frame_hw:
+        raise DataError(
+            f"the mask of {sample.name} is (height, width) {mask_hw} and the image {frame_hw}; make the masks in "
+            "ground_truth as large as the images"
+        )
 
 
 class _Seen:

@@ -76,15 +76,41 @@ def test_a_result_or_a_begun_run_of_other_settings_is_never_taken_for_the_suites
     bench, run = bench_and_run(tmp_path, overrides=("search.steps=9",))
     result = made(tmp_path / "detection/suite") / f"{run.name}.json"
     write_json(result, {"recipe": "configs/fanogan.yaml", "overrides": [], "seed": 2})
-    with pytest.raises(OutputError, match="was made with other settings than the suite has now; delete it"):
+    with pytest.raises(OutputError, match="was made with other settings than the suite and its recipe have now; delete"):
         make(bench, run)
     result.write_text("[1")
     with pytest.raises(OutputError, match="is no result of this benchmark; delete it"):
         make(bench, run)
     result.unlink()
-    write_json(made(tmp_path / "work/suite" / run.name) / "settings.json", {"overrides": []})
-    with pytest.raises(OutputError, match="was begun with other settings than the suite has now; delete it"):
-        make(bench, run)
+    begun = made(tmp_path / "work/suite" / run.name)
+    (begun / "train.done").touch()
+    for _ in ("settings that nobody wrote down", "other settings"):
+        with pytest.raises(OutputError, match="was begun with other settings than the suite has now; delete"):
+            make(bench, run)
+        write_json(begun / "settings.json", {"overrides": []})
+
+
+def test_a_changed_recipe_file_is_another_setting(tmp_path: Path):
+    from detection import settings_of
+    from suites import Case, Run
+
+    recipe = tmp_path / "a.yaml"
+    run = Run(Case(recipe=recipe, data=["mnist:1"], seeds=[2]), "mnist:1", 2)
+    digests = []
+    for text in ("system: fanogan\n", "# a remark\nsystem: fanogan\n", "system: fanogan\nsearch: {steps: 9}\n"):
+        recipe.write_text(text)
+        digests.append(settings_of(run)["recipe_sha256"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(("suite", "words"), [("elvp", "no suite 'elvp'; did you mean 'elpv'"), (None, "no suite was")])
+def test_a_suite_that_is_not_there_is_one_sentence(suite: str | None, words: str, capsys: pytest.CaptureFixture[str]):
+    from detection import main
+
+    assert main([] if suite is None else [suite]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
 
 
 def test_a_step_that_failed_is_said_and_taken_again_and_one_that_was_done_is_not(tmp_path: Path):

@@ -15,7 +15,7 @@ from ganspect.bundle import open_bundle
 from ganspect.datasets import open_dataset
 from ganspect.errors import CalibrationError, ConfigError, DataError, OutputError
 from ganspect.opencv import cv2
-from ganspect.runtime.evaluation import evaluate_bundle, labelled
+from ganspect.runtime.evaluation import evaluate_bundle, labelled, pipeline
 from ganspect.runtime.evaluation.labelled import open_test_data
 from ganspect.scoring import SCORES
 from tests.runtime.evaluation.conftest import SCORES_OF_FANOGAN, rows_of
@@ -198,6 +198,16 @@ def test_an_unreadable_image_is_left_out_and_named(tiny_bundle: Path, folder: Pa
     assert skipped["name"] == "test/good/000.png"
     assert "is empty (0 bytes)" in skipped["reason"]
     assert "skipped: " in (tmp_path / "out/index.html").read_text()
+
+
+def test_a_mask_of_another_size_is_named_before_anything_is_computed(
+    tiny_bundle: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "full_pass", lambda *_, **__: pytest.fail("images were scored"))
+    cv2.imwrite(str(folder / "ground_truth/scratch/003_mask.png"), np.zeros((10, 12), np.uint8))
+    with pytest.raises(DataError, match=r"the mask of test/scratch/003\.png is \(height, width\) \(10, 12\) and the"):
+        evaluate_bundle(tiny_bundle, str(folder), tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 def test_only_unreadable_images_are_an_error(tiny_bundle: Path, folder: Path, tmp_path: Path) -> None:
