@@ -24,11 +24,11 @@ FIGURES = (DIVERSITY, SEPARATED, LOGIT_GAP)
 COLLAPSED_BELOW = 0.1
 """Least diversity of a generator that has not collapsed.
 
-One that ignores its latent has 0, one that reproduces the training images' distribution has 1. Under a tenth, not even
-1% of the variance of normal images is in the generator's range, and |x - G(z)| is little more than the distance to
-their mean image, which needs no GAN. Healthy runs on a digit of MNIST and on ELPV ended between 0.76 and 0.97. It is a
-bound for total collapse: a generator that still makes one image of each of a few kinds varies about as much as the real
-ones, and is found by looking at samples/.
+One that ignores its latent has 0, one that reproduces the training images' distribution has 1. Under a tenth, not
+even 1% of the variance of normal images is in the generator's range, and |x - G(z)| is little more than the distance
+to their mean image, which needs no GAN. What healthy runs end with stands in benchmarks/results/detection. It is a
+bound for total collapse: a generator that still makes one image of each of a few kinds varies about as much as the
+real ones, and is found by looking at samples/.
 """
 
 RECENT_CHECKS = 10
@@ -107,12 +107,12 @@ def _warnings(stage: str, checks: Sequence[Mapping[str, float]]) -> Iterator[str
         yield (
             f"the generator of stage {stage} has collapsed or is hardly trained: its images vary {share:.2g} times as "
             f"much as the training images, under {COLLAPSED_BELOW}; try another seed, more steps, or a regularised "
-            f"discriminator (spectral norm, R1)"
+            f"discriminator (training.{stage}.r1_weight)"
         )
     recent = [figures.get(SEPARATED, 0.0) for figures in checks[-RECENT_CHECKS:]]
     if len(recent) == RECENT_CHECKS and min(recent) >= 1:
         yield (
             f"the discriminator of stage {stage} is saturated: in the last {RECENT_CHECKS} checks it told every real "
             "image from every generated one, so that the generator may learn little from it; regularise it "
-            "(spectral norm, R1) or lower its learning rate"
+            f"(training.{stage}.r1_weight) or lower its learning rate"
         )

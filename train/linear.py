@@ -5,7 +5,7 @@ starts as that PCA has its fidelity from the first step on; what the GAN then le
 
 Latents are whitened by half: component j of deviation s has the latent v.x / sqrt(s), of deviation sqrt(s). Adam moves
 every latent by the same length; on whitened latents the strong components would overshoot in the search while the weak
-ones creep (ELPV mono, 10 steps, seed 0: AUROC 0.954 whitened, 0.962 by half).
+ones creep.
 """
 
 from collections.abc import Callable, Sequence

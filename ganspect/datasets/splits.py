@@ -40,8 +40,8 @@ def split_held_out(samples: Sequence[Item], share: float, seed: int) -> tuple[li
 def split_calibration(samples: Sequence[Item], seed: int = 0) -> tuple[list[Item], list[Item]]:
     """Split held-out normal images into a quarter for statistics and the rest for the threshold, disjoint.
 
-    With one set for both, an asked false-alarm rate of 5% measured 10.3%. Of four images or more, at least two
-    go to the statistics; of two or three, one; a single image goes to the threshold.
+    With one set for both, a threshold would be too low: the model's statistics fit the images they came from. Of four
+    images or more, at least two go to the statistics; of two or three, one; a single image goes to the threshold.
     """
     statistics = max(2, round(len(samples) / 4)) if len(samples) >= 4 else min(1, max(0, len(samples) - 1))
     rest, statistics_part = _pick(samples, statistics, seed)

@@ -76,7 +76,7 @@ def test_a_result_or_a_begun_run_of_other_settings_is_never_taken_for_the_suites
     bench, run = bench_and_run(tmp_path, overrides=("search.steps=9",))
     result = made(tmp_path / "detection/suite") / f"{run.name}.json"
     write_json(result, {"recipe": "configs/fanogan.yaml", "overrides": [], "seed": 2})
-    with pytest.raises(OutputError, match="was made with other settings than the suite and its recipe have now; delete"):
+    with pytest.raises(OutputError, match="other settings than the suite and its recipe have now; delete"):
         make(bench, run)
     result.write_text("[1")
     with pytest.raises(OutputError, match="is no result of this benchmark; delete it"):
