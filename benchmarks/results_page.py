@@ -31,20 +31,22 @@ Made by `python benchmarks/detection.py --page` from `benchmarks/results/detecti
 bundle, as deployed, on images that neither training nor calibration saw. AUROC of images, mean ± standard deviation
 over seeds.
 
-**How settings were chosen.** No setting, step or score was chosen by a figure on this page. Recipes for solar cells were
-developed on split seeds 0 and 1, which no table here uses; but the defective cells of ELPV are tested in every split, the
-same ones then and now, so that those labels did have a part in the choice of latent size, score and search. Read those
-sections for what the systems have over the baselines, not for their height. Settings for MNIST were chosen on images held
-out of its training set, those for tiles and boards on defects drawn on held-out normal patches (the scripts are not kept).
-Where a data set has a test set of its own, a seed changes the initial weights and the images held out, nothing else.
+**How settings were chosen.** No setting, step or score was chosen by a figure on this page. Recipes for solar cells
+were developed on split seeds 0 and 1, which no table here uses; but the defective cells of ELPV are tested in every
+split, the same ones then and now, so that those labels did have a part in the choice of latent size, score and
+search. Read those sections for what the systems have over the baselines, not for their height. Settings for MNIST
+were chosen on images held out of its training set, those for tiles and boards on defects drawn on held-out normal
+patches (the scripts are not kept). Where a data set has a test set of its own, a seed changes the initial weights and
+the images held out, nothing else.
 
-**What stands beside the systems.** *PCA alike*: as many components as the bundle's latent has dimensions, by the bundle's
-own score; what a system has over it is due to its networks and its search, all else to score and size. *Over PCA alike*:
-the mean difference, and in how many runs its paired 95% interval is above or below 0. *PCA*: up to 256 components of all
-normal training images, those held out for calibration too, by the mean of the largest 1% of the residual; nothing about
-it was chosen for the data. *Mean intensity*, in whichever direction is better, so in hindsight. False alarms and defects
-found are at the threshold from held-out normal images; a promised rate is *broken* where so many false alarms have a
-chance of under 5% if it holds, so that the test set's normal images are others than those held out.
+**What stands beside the systems.** *PCA alike*: as many components as the bundle's latent has dimensions, by the
+bundle's own score; what a system has over it is due to its networks and its search, all else to score and size. *Over
+PCA alike*: the mean difference, and in how many runs its paired 95% interval is above or below 0. *PCA*: up to 256
+components of all normal training images, those held out for calibration too, by the mean of the largest 1% of the
+residual; nothing about it was chosen for the data. *Mean intensity*, in whichever direction is better, so in
+hindsight. False alarms and defects found are at the threshold from held-out normal images; a promised rate is
+*broken* where so many false alarms have a chance of under 5% if it holds, so that the test set's normal images are
+others than those held out.
 """
 
 
