@@ -12,10 +12,14 @@ def groups_of(results: Sequence[Result]) -> list[list[Result]]:
     """Return the results of each recipe together; one on several unrelated sources is a group each."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        name, _, which = result["data"].partition(":")
-        kind = name if which.removeprefix("not-").isdigit() else result["data"]
-        groups.setdefault((kind, title_of(result)), []).append(result)
+        groups.setdefault((source_of(result), title_of(result)), []).append(result)
     return [groups[key] for key in sorted(groups)]
+
+
+def source_of(result: Result) -> str:
+    """Return its data set; the same for all classes of one whose classes take turns as the normal or anomalous one."""
+    name, _, which = result["data"].partition(":")
+    return str(name if which.removeprefix("not-").isdigit() else result["data"])
 
 
 def title_of(result: Result) -> str:

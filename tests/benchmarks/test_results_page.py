@@ -114,3 +114,16 @@ def test_a_broken_promise_of_false_alarms_is_said():
     point = first_of("elpv")["at_threshold"]
     assert "**broken**" not in page_of(at_threshold=point | {"promise_kept": True})
     assert "**broken** in 1 of 1" in page_of(at_threshold=point | {"promise_kept": False})
+
+
+def test_unrelated_data_sets_of_a_suite_have_a_line_each_and_digits_share_one():
+    from results_page import results_page
+    from suites import Case, Suite
+
+    def page(*data: str) -> str:
+        suite = Suite(title="Mixed", about="a", cases=[Case(recipe=Path("a.yaml"), data=list(data), seeds=[2])])
+        return results_page({"mixed": suite}, {"mixed": [first_of("elpv") | {"data": name} for name in data]})
+
+    assert "| [Mixed](#mixed): elpv:mono |" in page("elpv:mono", "tiles.npz")
+    assert "| [Mixed](#mixed): tiles.npz |" in page("elpv:mono", "tiles.npz")
+    assert "| [Mixed](#mixed) |" in page("mnist:1", "mnist:2")
