@@ -195,6 +195,12 @@ def read_results(suites: Mapping[str, Suite], folder: Path) -> dict[str, list[di
     return {name: of_suite(name) for name in suites}
 
 
+def read_misjudged() -> dict[str, Any] | None:
+    """Return the committed result of benchmarks/misjudged.py, if there is one."""
+    path = ROOT / "benchmarks/results/misjudged.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def run_suite(name: str, bench: Bench, only: str = "") -> list[dict[str, Any]]:
     """Make all runs of a suite, or those with `only` in their names, and return their results."""
     every = list(read_suites()[name].runs())
@@ -244,7 +250,8 @@ def main(arguments: Sequence[str]) -> int:
             _run_and_print(given)
         if given.page:
             folder = ROOT / "benchmarks/results/detection"
-            write_atomically(PAGE, results_page(suites, read_results(suites, folder)).encode())
+            found = results_page(suites, read_results(suites, folder), read_misjudged())
+            write_atomically(PAGE, found.encode())
     except GanspectError as error:
         print(f"detection: {error}", file=sys.stderr)
         return 2

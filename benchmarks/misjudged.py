@@ -103,15 +103,16 @@ def summarise(reports: Sequence[Scores]) -> dict[str, Any]:
 
 def draw(frames: Sequence[tuple[str, Frame]], out: Path) -> None:
     """Write a sheet of images as the camera took them, a name above each."""
-    down = -(-len(frames) // _ACROSS)
-    figure, axes = pyplot.subplots(down, _ACROSS, figsize=(1.5 * _ACROSS, 1.65 * down), squeeze=False)
+    across = max(1, min(_ACROSS, len(frames)))
+    down = max(1, -(-len(frames) // across))
+    figure, axes = pyplot.subplots(down, across, figsize=(2.4 * across, 2.6 * down), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, (title, frame) in zip(axes.flat, frames, strict=False):
         axis.imshow(frame if frame.ndim == 2 else frame[..., ::-1], cmap="gray", vmin=0, vmax=255)
-        axis.set_title(title, fontsize=7)
+        axis.set_title(title, fontsize=9)
     figure.tight_layout(pad=0.3)
-    figure.savefig(out, dpi=90)
+    figure.savefig(out, dpi=90, bbox_inches="tight")
     pyplot.close(figure)
 
 

@@ -52,17 +52,18 @@ others than those held out.
 """
 
 
-def results_page(suites: Mapping[str, Suite], made: Mapping[str, list[Result]]) -> str:
+def results_page(suites: Mapping[str, Suite], made: Mapping[str, list[Result]], misjudged: Result | None = None) -> str:
     """Return the page as Markdown.
 
     Args:
         suites: by name; what is not to be published is left out.
         made: the results that there are, by suite.
+        misjudged: what benchmarks/misjudged.py found; stands in the section that has its data set and no other.
     """
     shown = {name: made[name] for name, suite in suites.items() if suite.published and made[name]}
     whole = {name: results for name, results in shown.items() if len(results) == len(list(suites[name].runs()))}
     glance_table = _at_a_glance({suites[name].title: results for name, results in whole.items()})
-    sections = [_section(name, suites[name], results) for name, results in shown.items()]
+    sections = [_section(name, suites[name], results, misjudged) for name, results in shown.items()]
     return "\n".join(part for part in [_HEAD, glance_table, *sections] if part)
 
 
@@ -84,7 +85,7 @@ def _anchor(title: str) -> str:
     return "".join(letter for letter in title.lower().replace(" ", "-") if letter.isalnum() or letter == "-")
 
 
-def _section(name: str, suite: Suite, results: list[Result]) -> str:
+def _section(name: str, suite: Suite, results: list[Result], misjudged: Result | None) -> str:
     asked = len(list(suite.runs()))
     parts = [f"## {suite.title}\n", f"{suite.about}\n", f"    python benchmarks/detection.py {name}\n"]
     if len(results) < asked:
@@ -100,9 +101,25 @@ def _section(name: str, suite: Suite, results: list[Result]) -> str:
         parts += [_KINDS_HEAD, kinds]
     if any(result["pixel"] for result in results):
         parts += ["Where masks exist, how well the heat map finds the place:\n", _table(PIXEL, groups_of(results))]
+    if misjudged is not None and {source_of(result) for result in results} == {misjudged["data"]}:
+        parts.append(_ceiling(misjudged))
     parts.append(_reported(suite))
     parts.append(_footer(results))
     return "\n".join(part for part in parts if part)
+
+
+def _ceiling(misjudged: Result) -> str:
+    """Return what labels that no bundle agrees with cost."""
+    defective, normal = misjudged["anomalous"], misjudged["normal"]
+    names = ", ".join(f"{name} ({share:.0%})" for name, share in (defective | normal).items())
+    return (
+        f"**Where the ceiling is.** {len(defective)} of {misjudged['n_anomalous']} anomalous images and {len(normal)} "
+        f"normal ones are misjudged by every one of {misjudged['reports']} bundles: they look more normal than half of "
+        f"the normal images, or less. In brackets, the share of the other class they are on the wrong side of: {names}. "
+        f"Without them the mean AUROC of these bundles would be {misjudged['auroc_without']:.3f} in place of "
+        f"{misjudged['auroc']:.3f}. They are drawn below as the camera took them; "
+        "`python benchmarks/misjudged.py` found them.\n\n![Images that every bundle misjudges](images/misjudged.png)\n"
+    )
 
 
 def _settings(results: Sequence[Result]) -> dict[str, str]:

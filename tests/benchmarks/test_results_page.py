@@ -8,12 +8,12 @@ RESULTS = ROOT / "benchmarks/results/detection"
 
 
 def test_the_page_is_what_the_committed_results_say():
-    from detection import read_results
+    from detection import read_misjudged, read_results
     from results_page import PAGE, results_page
     from suites import read_suites
 
     suites = read_suites()
-    assert PAGE.read_text(encoding="utf-8") == results_page(suites, read_results(suites, RESULTS)), (
+    assert PAGE.read_text(encoding="utf-8") == results_page(suites, read_results(suites, RESULTS), read_misjudged()), (
         "docs/results.md differs; run: python benchmarks/detection.py --page"
     )
 
@@ -127,3 +127,19 @@ def test_unrelated_data_sets_of_a_suite_have_a_line_each_and_digits_share_one():
     assert "| [Mixed](#mixed): elpv:mono |" in page("elpv:mono", "tiles.npz")
     assert "| [Mixed](#mixed): tiles.npz |" in page("elpv:mono", "tiles.npz")
     assert "| [Mixed](#mixed) |" in page("mnist:1", "mnist:2")
+
+
+def test_images_that_every_bundle_misjudges_stand_in_the_section_of_their_data_set():
+    from results_page import results_page
+    from suites import read_suites
+
+    suites, made = {"elpv": read_suites()["elpv"]}, {"elpv": [first_of("elpv")]}
+    misjudged = {
+        **{"data": "elpv:mono", "reports": 3, "n_anomalous": 313, "auroc": 0.9642, "auroc_without": 0.9749},
+        **{"anomalous": {"images/cell1.png": 0.94}, "normal": {}},
+    }
+    page = results_page(suites, made, misjudged)
+    assert "1 of 313 anomalous images and 0 normal ones are misjudged by every one of 3 bundles" in page
+    assert "images/cell1.png (94%)" in page
+    assert "0.975 in place of 0.964" in page
+    assert "Where the ceiling is" not in results_page(suites, made, misjudged | {"data": "elpv:poly"})
