@@ -114,8 +114,8 @@ def _ceiling(misjudged: Result) -> str:
     names = ", ".join(f"{name} ({share:.0%})" for name, share in (defective | normal).items())
     return (
         f"**Where the ceiling is.** {len(defective)} of {misjudged['n_anomalous']} anomalous images and {len(normal)} "
-        f"normal ones are misjudged by every one of {misjudged['reports']} bundles: they look more normal than half of "
-        f"the normal images, or less. In brackets, the share of the other class they are on the wrong side of: {names}. "
+        f"normal ones are misjudged by every one of {misjudged['reports']} bundles: more than half of the other class is "
+        f"on the wrong side of them (in brackets, how much on average): {names}. "
         f"Without them the mean AUROC of these bundles would be {misjudged['auroc_without']:.3f} in place of "
         f"{misjudged['auroc']:.3f}. They are drawn below as the camera took them; "
         "`python benchmarks/misjudged.py` found them.\n\n![Images that every bundle misjudges](images/misjudged.png)\n"
