@@ -114,11 +114,11 @@ def _ceiling(misjudged: Result) -> str:
     names = ", ".join(f"{name} ({share:.0%})" for name, share in (defective | normal).items())
     counts = f"{len(defective)} of {misjudged['n_anomalous']} anomalous images and {len(normal)} normal ones"
     return (
-        f"**Where the ceiling is.** {counts} are misjudged by every one of {misjudged['reports']} bundles: more than half "
-        f"of the other class is on the wrong side of them (in brackets, how much on average): {names}. Without them the "
-        f"mean AUROC of these bundles would be {misjudged['auroc_without']:.3f} in place of {misjudged['auroc']:.3f}. "
-        "They are drawn below as the camera took them; `python benchmarks/misjudged.py` found them.\n\n"
-        "![Images that every bundle misjudges](images/misjudged.png)\n"
+        f"**Where the ceiling is.** {counts} are misjudged by every one of {misjudged['reports']} bundles: more than "
+        f"half of the other class is on the wrong side of them (in brackets, how much on average): {names}. Without "
+        f"them the mean AUROC of these bundles would be {misjudged['auroc_without']:.3f} in place of "
+        f"{misjudged['auroc']:.3f}. They are drawn below as the camera took them; "
+        "`python benchmarks/misjudged.py` found them.\n\n![Images that every bundle misjudges](images/misjudged.png)\n"
     )
 
 
