@@ -2,7 +2,7 @@
 
     np.savez("parts.npz", x_normal_train=normal, x_test=images, y_test=labels, mask_test=masks)
 
-Images are (N,H,W) grey or (N,H,W,3) RGB, uint8 or uint16; samples give them in OpenCV's order, BGR.
+Where the test set has several kinds of defect, `type_test` has each image's index into `type_names`. Images are (N,H,W) grey or (N,H,W,3) RGB, uint8 or uint16; samples give them in OpenCV's order, BGR.
 Pickled arrays are never loaded.
 """
 
@@ -22,12 +22,13 @@ from ganspect.preprocess import Frame
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _OWN_KEYS = ("x_normal_train", "x_test", "y_test")
+_OPTIONAL_KEYS = ("mask_test", "type_test", "type_names")
 _MNIST_KEYS = ("x_train", "y_train", "x_test", "y_test")
 MNIST_VARIABLES: Mapping[str, str] = {"mnist": "GANSPECT_MNIST", "fashion-mnist": "GANSPECT_FASHION_MNIST"}
 
 
 def load_npz(name: str, path: Path) -> Dataset:
-    """Read a file with `x_normal_train`, `x_test`, `y_test` (0 normal, else anomalous) and perhaps `mask_test`.
+    """Read a file with `x_normal_train`, `x_test`, `y_test` (0 normal, else anomalous), perhaps masks and kinds.
 
     Raises:
         DataError: the file is damaged, lacks a key, or an array has another type, shape or length.
@@ -37,9 +38,10 @@ def load_npz(name: str, path: Path) -> Dataset:
     test = _images(path, arrays, "x_test")
     labels = _labels(path, arrays, "y_test", len(test))
     masks = _masks(path, arrays, test) if "mask_test" in arrays else None
+    kinds = _kinds(path, arrays, labels) if {"type_test", "type_names"} <= set(arrays) else None
     if not len(train):
         raise DataError(f"{path} has no normal images: 'x_normal_train' is empty; put them there")
-    return Dataset(name, _normal("train", train, range(len(train))), _test(test, labels != 0, masks))
+    return Dataset(name, _normal("train", train, range(len(train))), _test(test, labels != 0, masks, kinds))
 
 
 def load_mnist(name: str, which: str, text: str, path: Path | None) -> Dataset:
@@ -87,7 +89,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Array]:
             missing = [key for key in keys if key not in file.files]
             if missing:
                 raise DataError(f"{path} lacks {', '.join(missing)} (it has: {', '.join(file.files)}); expected {keys}")
-            wanted = (key for key in file.files if key in (*keys, "mask_test"))
+            wanted = (key for key in file.files if key in (*keys, *_OPTIONAL_KEYS))
             return {key: np.asarray(file[key]) for key in wanted}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no readable .npz file of plain arrays; write it with numpy.savez") from error
@@ -120,6 +122,22 @@ def _masks(path: Path, arrays: Mapping[str, Array], test: Array) -> Array:
             f"{test.shape[:3]}, non-zero where anomalous; write it again"
         )
     return np.asarray(masks != 0)
+
+
+def _kinds(path: Path, arrays: Mapping[str, Array], labels: Array) -> list[str]:
+    """Return the kind of each test image, `good` where it is normal."""
+    names = arrays["type_names"]
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise DataError(
+            f"{path}: 'type_names' is {names.dtype} of shape {names.shape}, expected one row of texts; write it again"
+        )
+    types = _labels(path, arrays, "type_test", len(labels))
+    if len(types) and not 0 <= types.min() <= types.max() < len(names):
+        raise DataError(
+            f"{path}: 'type_test' has values from {types.min()} to {types.max()}, but 'type_names' has {len(names)} "
+            "names; count from 0 and name every type"
+        )
+    return [str(names[kind]) if label else "good" for kind, label in zip(types, labels, strict=True)]
 
 
 def _normal(part: str, images: Array, indices: Iterable[int]) -> tuple[Sample, ...]:

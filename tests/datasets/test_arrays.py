@@ -65,6 +65,31 @@ def test_wrong_masks(tmp_path: Path) -> None:
         open_dataset(write_npz(tmp_path, mask_test=GREY))
 
 
+def test_kinds_of_defects_have_their_names(tmp_path: Path) -> None:
+    given = {
+        "y_test": np.array([0, 1, 1]),
+        "type_test": np.array([0, 2, 1]),
+        "type_names": np.array(["x", "dent", "crack"]),
+    }
+    dataset = open_dataset(write_npz(tmp_path, **given))
+    assert [sample.kind for sample in dataset.test] == ["good", "crack", "dent"]
+    assert [sample.kind for sample in open_dataset(write_npz(tmp_path, y_test=given["y_test"])).test][1] == "anomalous"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"type_test": np.array([0, 1, 3])}, r"'type_test' has values from 0 to 3, but 'type_names' has 2 names"),
+        ({"type_test": np.array([0, 1])}, r"'type_test' is int64 of shape \(2,\), expected 3 integers"),
+        ({"type_names": np.array([1, 2])}, r"'type_names' is int64 of shape \(2,\), expected one row of texts"),
+    ],
+)
+def test_kinds_that_do_not_fit_are_refused(tmp_path: Path, wrong: dict[str, np.ndarray], message: str) -> None:
+    given = {"type_test": np.array([0, 1, 1]), "type_names": np.array(["good", "dent"])}
+    with pytest.raises(DataError, match=message):
+        open_dataset(write_npz(tmp_path, **(given | wrong)))
+
+
 def test_no_normal_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'x_normal_train' is empty"):
         open_dataset(write_npz(tmp_path, x_normal_train=GREY[:0]))
