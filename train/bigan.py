@@ -115,7 +115,7 @@ class BiganStage(Stage):
         loss = _LOSS.discriminator(real, fake)
         losses = {"discriminator": loss.detach()}
         if self.settings.r1_weight:
-            with self.compute.exact():
+            with self.compute.exact(), statistics_kept(self.features):
                 penalty = r1_penalty(lambda real_images: self._logits(real_images, encoded.float()), images)
             losses["r1"] = penalty.detach()
             loss = loss + self.settings.r1_weight * penalty

@@ -121,7 +121,7 @@ class BottleneckStage(Stage):
         loss = _LOSS.discriminator(real, fake)
         losses = {"discriminator": loss.detach()}
         if self.settings.r1_weight:
-            with self.compute.exact():
+            with self.compute.exact(), statistics_kept(self.features, self.head):
                 penalty = r1_penalty(lambda batch: self.head(self.features(batch)), images)
             losses["r1"] = penalty.detach()
             loss = loss + self.settings.r1_weight * penalty

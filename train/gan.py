@@ -148,7 +148,7 @@ class GanStage(Stage):
             losses["penalty"] = penalty.detach()
             loss = loss + self.settings.penalty_weight * penalty
         if self.settings.r1_weight:
-            with self.compute.exact():
+            with self.compute.exact(), statistics_kept(self.discriminator):
                 penalty = r1_penalty(self.discriminator, real)
             losses["r1"] = penalty.detach()
             loss = loss + self.settings.r1_weight * penalty
@@ -158,7 +158,7 @@ class GanStage(Stage):
     def _penalty(self, real: Tensor, fake: Tensor, random: torch.Generator) -> Tensor:
         # In bf16 the norm of the gradient would be known to two digits only.
         mix = torch.rand((len(real), 1, 1, 1), generator=random).to(real.device)
-        with self.compute.exact():
+        with self.compute.exact(), statistics_kept(self.discriminator):
             return gradient_penalty(self.discriminator, real, fake, mix)
 
     def _step_generator(self, real: Tensor, random: torch.Generator) -> dict[str, Tensor]:

@@ -97,6 +97,9 @@ def judge(checks: Mapping[str, Sequence[Mapping[str, float]]]) -> Health:
     return Health(stages=last, warnings=[warning for stage in last for warning in _warnings(stage, checks[stage])])
 
 
+_REGULARISED = "r1_weight, or spectral_norm in a stage that has it"
+
+
 def _spread(images: Tensor) -> float:
     return float(images.float().std(0, correction=0).mean())
 
@@ -107,12 +110,12 @@ def _warnings(stage: str, checks: Sequence[Mapping[str, float]]) -> Iterator[str
         yield (
             f"the generator of stage {stage} has collapsed or is hardly trained: its images vary {share:.2g} times as "
             f"much as the training images, under {COLLAPSED_BELOW}; try another seed, more steps, or a regularised "
-            f"discriminator (training.{stage}.r1_weight)"
+            f"discriminator ({_REGULARISED})"
         )
     recent = [figures.get(SEPARATED, 0.0) for figures in checks[-RECENT_CHECKS:]]
     if len(recent) == RECENT_CHECKS and min(recent) >= 1:
         yield (
             f"the discriminator of stage {stage} is saturated: in the last {RECENT_CHECKS} checks it told every real "
             "image from every generated one, so that the generator may learn little from it; regularise it "
-            f"(training.{stage}.r1_weight) or lower its learning rate"
+            f"({_REGULARISED}) or lower its learning rate"
         )

@@ -2,7 +2,8 @@
 
     np.savez("parts.npz", x_normal_train=normal, x_test=images, y_test=labels, mask_test=masks)
 
-Where the test set has several kinds of defect, `type_test` has each image's index into `type_names`. Images are (N,H,W) grey or (N,H,W,3) RGB, uint8 or uint16; samples give them in OpenCV's order, BGR.
+Where the test set has several kinds of defect, `type_test` has each image's index into `type_names`.
+Images are (N,H,W) grey or (N,H,W,3) RGB, uint8 or uint16; samples give them in OpenCV's order, BGR.
 Pickled arrays are never loaded.
 """
 

@@ -29,11 +29,11 @@ def headline_of(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
         f"Of a defective and a normal image, it scores the defective one higher {percent(image['auroc']['value'])} of "
         f"the time. {_in_use(metrics['at_threshold'])}"
     )
-    rival = _stronger_pca(metrics)
+    rival = _decisive_pca(metrics)
     if rival is None:
         return f"{ranks} There is no PCA to compare with: {metrics['notes'].get('pca', 'no figures')}.", "plain"
     if rival.tone == "good":
-        return f"{ranks} It is better than {rival.name}, beyond what the choice of test images explains.", "good"
+        return f"{ranks} It is better than PCA, beyond what the choice of test images explains.", "good"
     if rival.tone == "bad":
         return f"{ranks} {rival.name}, a far simpler model, is better: train longer, or do without a GAN.", "bad"
     return f"{ranks} On these images it cannot be told from {rival.name}, a far simpler model.", "plain"
@@ -41,12 +41,12 @@ def headline_of(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
 
 @dataclass(frozen=True)
 class _Rival:
-    """The PCA that the detector is furthest from beating.
+    """A PCA that the detector is compared with.
 
     Attributes:
         name: in words.
         auroc: the PCA's.
-        delta: the detector's AUROC less the PCA's, with its interval.
+        delta: the detector's AUROC less the PCA's, with its paired interval.
     """
 
     name: str
@@ -58,16 +58,20 @@ class _Rival:
         return "good" if self.delta["low"] > 0 else "bad" if self.delta["high"] < 0 else "plain"
 
 
-def _stronger_pca(metrics: Mapping[str, Any]) -> _Rival | None:
-    """Return of the usual PCA and the one of the bundle's own size and score the better one; None without either."""
+def _decisive_pca(metrics: Mapping[str, Any]) -> _Rival | None:
+    """Return of the usual PCA and the one of the bundle's size under its score the one that the verdict is about.
+
+    One that is surely better comes first, then one that cannot be told apart; only a detector that is surely better
+    than both is good. Of two alike, the PCA with the higher AUROC. None where there is no PCA.
+    """
     pca, delta = metrics["pca"], metrics["delta_pca"]
     if delta is None or pca is None or pca["image"] is None:
         return None
-    usual, same = _Rival("PCA", pca["image"]["auroc"]["value"], delta), pca["deployed_score"]
-    if same is None or same["delta"] is None:
-        return usual
-    alike = _Rival("PCA under the same score", same["image"]["auroc"]["value"], same["delta"])
-    return max(usual, alike, key=lambda rival: rival.auroc)
+    rivals, same = [_Rival("PCA", pca["image"]["auroc"]["value"], delta)], pca["deployed_score"]
+    if same is not None and same["delta"] is not None:
+        rivals.append(_Rival("PCA under the same score", same["image"]["auroc"]["value"], same["delta"]))
+    order: tuple[Tone, ...] = ("bad", "plain", "good")
+    return min(rivals, key=lambda rival: (order.index(rival.tone), -rival.auroc))
 
 
 def _in_use(point: Mapping[str, Any]) -> str:
@@ -97,7 +101,7 @@ def _auroc(metrics: Mapping[str, Any]) -> Card | None:
 
 
 def _against(metrics: Mapping[str, Any]) -> Card | None:
-    rival = _stronger_pca(metrics)
+    rival = _decisive_pca(metrics)
     if rival is None:
         return None
     delta, trivial = rival.delta, metrics["mean_intensity"]["image"]["auroc"]["value"]

@@ -80,11 +80,11 @@ def read_labelled(bundle: Bundle, dataset: Dataset, progress: Progress) -> Label
         try:
             frame = sample.read()
             pixels = shrink(frame, grid)
-            _require_fitting_mask(sample, frame)
             if seen.knows(frame):
                 skipped.append(Skipped(sample.name, "the bundle was trained or calibrated on an image equal to it"))
                 seen.names.append(sample.name)
             else:
+                _require_fitting_mask(sample, frame)
                 usable.append((sample, pixels))
         except ImageError as error:
             skipped.append(Skipped(sample.name, str(error)))
@@ -122,7 +122,10 @@ def _require_fitting_mask(sample: Sample, frame: Frame) -> None:
     """Refuse a mask of another size before anything is computed."""
     if sample.label == 0 or sample.read_mask is None:
         return
-    mask_hw, frame_hw = sample.read_mask().shape, frame.shape[:2]
+    try:
+        mask_hw, frame_hw = sample.read_mask().shape, frame.shape[:2]
+    except ImageError as error:
+        raise DataError(f"the mask of {sample.name} cannot be read: {error}; write it again, or delete it") from error
     if mask_hw != frame_hw:
         raise DataError(
             f"the mask of {sample.name} is (height, width) {mask_hw} and the image {frame_hw}; make the masks in "

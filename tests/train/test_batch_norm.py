@@ -24,10 +24,18 @@ def test_statistics_stay_while_they_are_kept_and_move_again_after() -> None:
     assert [layer.momentum for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)] == [0.1, 0.3]
 
 
-@pytest.mark.parametrize("name", ["anogan", "egbad", "ganomaly"])
-def test_a_discriminators_statistics_are_of_real_images_alone(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {"r1_weight": weight}) for name in ("anogan", "egbad", "ganomaly") for weight in (0, 1)),
+        ("anogan", {"loss": "wgan-gp"}),
+    ],
+)
+def test_a_discriminators_statistics_are_of_each_real_batch_once_and_nothing_else(
+    name: str, settings: dict[str, object]
+) -> None:
     system = tiny(name)
-    stage = make(system, {})
+    stage = make(system, settings)
     features = stage.modules["features"] if name == "egbad" else system.features
     alone = copy.deepcopy(features).train()
     real = images(stage.batches_per_step * BATCH)

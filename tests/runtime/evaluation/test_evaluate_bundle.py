@@ -207,6 +207,11 @@ def test_a_mask_of_another_size_is_named_before_anything_is_computed(
     cv2.imwrite(str(folder / "ground_truth/scratch/003_mask.png"), np.zeros((10, 12), np.uint8))
     with pytest.raises(DataError, match=r"the mask of test/scratch/003\.png is \(height, width\) \(10, 12\) and the"):
         evaluate_bundle(tiny_bundle, str(folder), tmp_path / "report")
+    (folder / "ground_truth/scratch/003_mask.png").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"the mask of test/scratch/003\.png cannot be read: .*; write it again, or delete"
+    ):
+        evaluate_bundle(tiny_bundle, str(folder), tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
