@@ -56,13 +56,22 @@ def deployed(result: Result, metric: str) -> float:
 
 
 def glance(results: Sequence[Result], systems: Sequence[str]) -> list[str]:
-    """Return the deployed AUROC of each system by its name in recipes, then of PCA, PCA alike and mean intensity."""
+    """Return the deployed AUROC of each system by its name in recipes, then what stands beside them.
+
+    That is the PCA of the same size and score, where it is the same one for all systems; PCA; and mean intensity.
+    """
 
     def own(system: str) -> str:
         return spread([result for result in results if result["system"] == system], lambda one: deployed(one, "auroc"))
 
-    beside = (like_pca_auroc, image("pca", "auroc"), image("mean_intensity", "auroc"))
-    return [*map(own, systems), *(spread(results, of) for of in beside)]
+    alike = [_like_pca(result) for result in results]
+    one = None not in alike and len({(pca["components"], pca["name"]) for pca in alike if pca is not None}) == 1
+    beside = (image("pca", "auroc"), image("mean_intensity", "auroc"))
+    return [
+        *map(own, systems),
+        spread(results, like_pca_auroc) if one else "–",
+        *(spread(results, of) for of in beside),
+    ]
 
 
 def kind_figures(group: Sequence[Result], kind: str) -> str:
@@ -146,8 +155,8 @@ MAIN: Mapping[str, Column] = {
     "search AUROC": lambda group: _bold(spread(group, image("systems.search", "auroc")), group, "search"),
     "AUPRC": lambda group: spread(group, lambda result: deployed(result, "auprc")),
     "encoder AUROC": lambda group: _bold(spread(group, image("systems.encoder", "auroc")), group, "encoder"),
-    "PCA alike": lambda group: spread(group, like_pca_auroc),
-    "over PCA alike": _versus_like_pca,
+    "PCA, same score": lambda group: spread(group, like_pca_auroc),
+    "over that PCA": _versus_like_pca,
     "PCA": lambda group: spread(group, image("pca", "auroc")),
     "mean intensity": lambda group: spread(group, image("mean_intensity", "auroc")),
     "false alarms": lambda group: _counted(group, "false_alarms", "n_normal"),

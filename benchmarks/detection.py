@@ -33,6 +33,7 @@ from ganspect.config import nearest, read_yaml
 from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
+from ganspect.train.systems import parse_recipe
 
 KEPT = (
     *("image", "pixel", "at_threshold", "kinds"),
@@ -95,9 +96,13 @@ class Bench:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """Return what a result says of how it was made, beside data and seed, which are in its name."""
+    """Return what a result says of how it was made, beside data and seed, which are in its name.
+
+    The hash is of the recipe with every default and override, without data and seed.
+    """
     case = run.case
-    content = json.dumps(read_yaml(ROOT / case.recipe, list(case.overrides)), sort_keys=True)
+    recipe = parse_recipe(read_yaml(ROOT / case.recipe, list(case.overrides)), case.recipe)
+    content = recipe.model_dump_json(exclude={"seed": True, "data": {"source", "path", "split_seed"}})
     digest = sha256(content.encode()).hexdigest()
     return {"recipe": str(case.recipe), "overrides": list(case.overrides), "mode": case.mode, "recipe_sha256": digest}
 
@@ -106,14 +111,12 @@ def made_before(path: Path, run: Run) -> dict[str, Any]:
     """Read a result.
 
     Raises:
-        OutputError: it is none, or was made with other settings than the suite and its recipe have now. Results from
-            before there were hashes are taken by their overrides alone.
+        OutputError: it is none, or was made with other settings than the suite and its recipe have now.
     """
     now = settings_of(run)
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        made = {"mode": "search", "recipe_sha256": now["recipe_sha256"], **result}
-        same = all(made[key] == value for key, value in now.items())
+        same = all(result[key] == value for key, value in now.items())
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OutputError(f"{path} is no result of this benchmark; delete it, and the run is made again") from None
     if not same:
@@ -157,7 +160,7 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
     training = record["training"]
     return {
         "benchmark": "detection",
-        **settings_of(run),
+        **json.loads((folder / "settings.json").read_text(encoding="utf-8")),  # as they were when the run began
         "system": recipe["system"],
         "data": run.data,
         "seed": run.seed,

@@ -1,12 +1,12 @@
 """Which images does every bundle misjudge, what do they look like, and what do they cost?
 
-    python benchmarks/misjudged.py elpv:mono REPORT REPORT … --out benchmarks/results --picture docs/images/PNG
+    python benchmarks/misjudged.py REPORT REPORT … --out DIR --picture PNG
 
 REPORT is a folder that `ganspect evaluate` wrote. An anomalous image is misjudged by all if in every report more than
 half of the normal images have a higher score; a normal one, if in every report that has it more than half of the
 anomalous ones have a lower score. Either the label is doubtful, or what gives the defect away is not to be seen at the
-model's size: the picture shows them as the camera took them, so that a reader can say which. The AUROC without them is
-what would be reached if all their labels were wrong, so it is a ceiling and not a result.
+model's size: the picture shows them as the camera took them, so that a reader can say which. The AUROC without them
+says what they weigh; since the scores themselves chose them, it is no figure that could be reached.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from ganspect.preprocess import Frame
 mpl.use("Agg")
 from matplotlib import pyplot
 
-ROOT = Path(__file__).parents[1]
 SHOWN_AT_MOST = 24
 _ACROSS = 8
 
@@ -38,8 +37,9 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Scores(NamedTuple):
-    """One report: names of its images, (n,) labels and (n,) deployed scores."""
+    """One report: its data set, names of its images, (n,) labels and (n,) deployed scores."""
 
+    data: str
     names: list[str]
     labels: Floats
     scores: Floats
@@ -48,14 +48,18 @@ class Scores(NamedTuple):
 def read_scores(report: Path) -> Scores:
     """Read a report's scores.csv."""
     path = report / "scores.csv"
-    if not path.is_file():
-        raise DataError(f"{path} is not there; give folders that ganspect evaluate wrote")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    labels, scores = (np.array([float(row[key]) for row in rows]) for key in ("label", "score"))
-    if not 0 < labels.mean() < 1:
+    try:
+        data = json.loads((report / "metrics.json").read_text(encoding="utf-8"))["protocol"]["data"]
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        labels, scores = (np.array([float(row[key]) for row in rows]) for key in ("label", "score"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{report} is no report (metrics.json, scores.csv); give folders of ganspect evaluate"
+        ) from error
+    if len(set(labels)) < 2:
         raise DataError(f"{path} has images of one class only; give reports with normal and anomalous ones")
-    return Scores([row["name"] for row in rows], labels, scores)
+    return Scores(data, [row["name"] for row in rows], labels, scores)
 
 
 def shares_on_the_wrong_side(report: Scores) -> dict[str, float]:
@@ -80,25 +84,39 @@ def misjudged_by_all(reports: Sequence[Scores]) -> dict[str, float]:
     return dict(sorted(wrong.items(), key=lambda item: -item[1]))
 
 
-def auroc(report: Scores, without: Sequence[str] = ()) -> float:
-    """Return a report's AUROC without some images."""
+def auroc(report: Scores, without: Sequence[str] = ()) -> float | None:
+    """Return a report's AUROC without some images, or None if no more than one class is left."""
     kept = np.array([name not in without for name in report.names])
-    return float(roc_auc_score(report.labels[kept], report.scores[kept]))
+    labels = report.labels[kept]
+    return float(roc_auc_score(labels, report.scores[kept])) if len(set(labels)) == 2 else None
 
 
 def summarise(reports: Sequence[Scores]) -> dict[str, Any]:
-    """Return who is misjudged by all, and the mean AUROC with and without them."""
+    """Return who is misjudged by all, and the mean AUROC with and without them.
+
+    Raises:
+        DataError: the reports are of several data sets.
+    """
+    data = sorted({report.data for report in reports})
+    if len(data) > 1:
+        raise DataError(f"the reports are of {' and '.join(data)}; give reports of one data set")
     wrong = misjudged_by_all(reports)
     labels = {name: int(label) for report in reports for name, label in zip(report.names, report.labels, strict=True)}
     return {
         "benchmark": "misjudged",
+        "data": data[0],
         "reports": len(reports),
         "anomalous": {name: round(share, 3) for name, share in wrong.items() if labels[name] == 1},
         "normal": {name: round(share, 3) for name, share in wrong.items() if labels[name] == 0},
         "n_anomalous": sum(labels.values()),
-        "auroc": round(mean(auroc(report) for report in reports), 4),
-        "auroc_without": round(mean(auroc(report, list(wrong)) for report in reports), 4),
+        "auroc": _mean([auroc(report) for report in reports]),
+        "auroc_without": _mean([auroc(report, list(wrong)) for report in reports]),
     }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(mean(known), 4) if len(known) == len(values) else None
 
 
 def draw(frames: Sequence[tuple[str, Frame]], out: Path) -> None:
@@ -116,8 +134,8 @@ def draw(frames: Sequence[tuple[str, Frame]], out: Path) -> None:
     pyplot.close(figure)
 
 
-def _frames(data: str, data_path: Path | None, found: dict[str, Any]) -> list[tuple[str, Frame]]:
-    dataset = open_dataset(data, path=data_path)
+def _frames(found: dict[str, Any], data_path: Path | None) -> list[tuple[str, Frame]]:
+    dataset = open_dataset(found["data"], path=data_path)
     samples = {sample.name: sample for sample in (*dataset.train, *dataset.test)}  # whichever split the reports had
     chosen = [*list(found["anomalous"])[:SHOWN_AT_MOST], *list(found["normal"])[:_ACROSS]]
     return [(f"{Path(name).stem}, {samples[name].kind}", samples[name].read()) for name in chosen]
@@ -126,18 +144,17 @@ def _frames(data: str, data_path: Path | None, found: dict[str, Any]) -> list[tu
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; status 2 on bad input."""
     parser = argparse.ArgumentParser(description="Find the images that every bundle misjudges.")
-    parser.add_argument("data", help="as given to ganspect evaluate")
     parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT")
-    parser.add_argument("--data-path", type=Path)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
+    parser.add_argument("--data-path", type=Path, help="file of a data set that no package brings")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for misjudged.json")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw them")
     given = parser.parse_args(arguments)
     try:
         path = require_writable(given.out) / "misjudged.json"
-        result = {"data": given.data, **summarise([read_scores(report) for report in given.reports])}
+        result = summarise([read_scores(report) for report in given.reports])
         if given.picture is not None:
             require_writable(given.picture.absolute().parent)
-            draw(_frames(given.data, given.data_path, result), given.picture)
+            draw(_frames(result, given.data_path), given.picture)
     except GanspectError as error:
         print(f"misjudged: {error}", file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ganspect import __version__
 from ganspect.config import read_yaml
-from ganspect.errors import GanspectError
+from ganspect.errors import GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 from ganspect.runtime.evaluation.machine import machine
@@ -177,6 +177,13 @@ a core with `OMP_NUM_THREADS=1` if the last but one column is the larger.
 """
 
 
+def _write_page() -> int:
+    if not RESULT.exists():
+        raise OutputError(f"{RESULT} is not there; run this without --page first, with --out {RESULT.parent}")
+    write_atomically(PAGE, page(json.loads(RESULT.read_text(encoding="utf-8"))).encode())
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; status 2 on bad input."""
     parser = argparse.ArgumentParser(description="Time training steps.")
@@ -184,10 +191,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
     parser.add_argument("--page", action="store_true", help="write docs/training_speed.md from the committed results")
     given = parser.parse_args(arguments)
-    if given.page:
-        write_atomically(PAGE, page(json.loads(RESULT.read_text(encoding="utf-8"))).encode())
-        return 0
     try:
+        if given.page:
+            return _write_page()
         path = require_writable(given.out) / "training_speed.json"
         result = measure(given.recipes)
     except GanspectError as error:

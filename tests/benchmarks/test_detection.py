@@ -64,18 +64,21 @@ def make(bench: Any, run: Any) -> dict[str, Any]:
 
 def test_a_run_that_is_done_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import detection
+    from detection import settings_of
 
     monkeypatch.setattr(detection, "_call", lambda *_: pytest.fail("a command was run"))
     bench, run = bench_and_run(tmp_path)
-    result = {"recipe": "configs/fanogan.yaml", "overrides": [], "seed": 2}
+    result = {**settings_of(run), "seed": 2}
     write_json(made(tmp_path / "detection/suite") / f"{run.name}.json", result)
     assert make(bench, run) == result
 
 
 def test_a_result_or_a_begun_run_of_other_settings_is_never_taken_for_the_suites(tmp_path: Path):
+    from detection import settings_of
+
     bench, run = bench_and_run(tmp_path, overrides=("search.steps=9",))
     result = made(tmp_path / "detection/suite") / f"{run.name}.json"
-    write_json(result, {"recipe": "configs/fanogan.yaml", "overrides": [], "seed": 2})
+    write_json(result, {**settings_of(run), "overrides": []})
     with pytest.raises(OutputError, match="other settings than the suite and its recipe have now; delete"):
         make(bench, run)
     result.write_text("[1")
