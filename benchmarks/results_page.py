@@ -31,8 +31,8 @@ _HEAD = """# Detection: what the systems reach
 Made by `python benchmarks/detection.py --page` from `benchmarks/results/detection/`; do not edit. Each figure is of a
 bundle, as deployed, on images that neither training nor calibration saw. AUROC of images, mean ± standard deviation
 over seeds; rows without ± are of one seed, where a difference of 0.005 says nothing. Columns differ little where all
-four systems start at the same PCA and use the same score, as in most sections; [The general
-recipes](#the-general-recipes-as-they-are) do not.
+four systems start at the same PCA and use the same score, as in most sections; [MNIST, one digit
+anomalous](#mnist-one-digit-anomalous) has the papers' own networks and scores.
 
 **How settings were chosen.** No setting, step or score was chosen by a figure on this page, but for one: the weight
 of AnoGAN's anchor, a term that holds its generator near the PCA, was raised after its figures for boards and
