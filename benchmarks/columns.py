@@ -46,7 +46,7 @@ def image(path: str, metric: str) -> Callable[[Result], float | None]:
 
 def mode_of(result: Result) -> str:
     """Return the mode that the bundle was measured in."""
-    return str(result.get("mode", "search"))  # results made before there was a choice have none
+    return str(result["mode"])
 
 
 def deployed(result: Result, metric: str) -> float:
