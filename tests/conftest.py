@@ -1,5 +1,6 @@
 """Fixtures that several parts use: synthetic images, and tiny runs trained on them once a session."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,14 @@ TINY_RECIPE = {
 def _few_threads() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    # A shell starts its background jobs with SIGINT ignored, and children inherit that: tests that interrupt one would
+    # then wait for ever.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def texture(random: np.random.Generator, size_hw: tuple[int, int] = (40, 48)) -> np.ndarray:
