@@ -123,7 +123,7 @@ def _versus_like_pca(group: Sequence[Result]) -> str:
 
 def _like_pca(result: Result) -> dict[str, Any] | None:
     same: dict[str, Any] | None = (result["pca"] or {}).get("deployed_score")
-    return same if same is not None and "components" in same else None  # older results had another size
+    return same
 
 
 def like_pca_auroc(result: Result) -> float | None:
