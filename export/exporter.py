@@ -22,6 +22,7 @@ from ganspect.export.formulas import Deployed, Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
 from ganspect.export.reference import ReferenceSearch
+from ganspect.export.variants import EXACT_FORMS, check_forms, file_name, find_forms, write_forms
 from ganspect.export.weights import WEIGHTS, WeightFile
 from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically
 from ganspect.progress import print_warning
@@ -85,8 +86,10 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
         model = build()
         _check(name, model)
         weights.take_out(model)
-        onnx.save(model, folder / f"{name}.onnx")
+        onnx.save(model, folder / file_name(name))
+        write_forms(name, model, folder)
     weights.write(folder)
+    check_forms(folder)
     random = np.random.default_rng(recipe.seed)
     normal = random.standard_normal((N_STARTS, recipe.network.latent_size))
     starts = (system.latent_mean.numpy() + normal * system.latent_deviation.numpy()).astype(np.float32)
@@ -96,7 +99,10 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
 def check_parity(system: System, recipe: Recipe, folder: Path) -> Figures:
     """Compare the graphs in a folder with PyTorch; see `ParityCheck.run`."""
     reference = ReferenceSearch(system, search_record(recipe), recipe.score.search)
-    return ParityCheck(folder, reference, sizes_of(recipe), recipe.score.encoder).run()
+    figures: Figures = {}
+    for form in (None, *EXACT_FORMS):
+        figures |= ParityCheck(folder, reference, sizes_of(recipe), recipe.score.encoder, form=form).run()
+    return figures
 
 
 def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
@@ -109,7 +115,7 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
         latent=latent_record(run.system),
         search=search_record(run.recipe),
         scores=_score_record(run.system, run.recipe),
-        graphs={Path(name).stem: _graph_record(folder / name) for name in files if name.endswith(".onnx")},
+        graphs={path.stem: _graph_record(path) for path in sorted(folder.glob("*.onnx")) if "." not in path.stem},
         sha256={name: sha256_of(folder / name) for name in files},
         parity=dict(parity),
         training=run.training,
@@ -188,6 +194,7 @@ def _graph_record(path: Path) -> GraphRecord:
         file=path.name,
         inputs=[value.name for value in graph.input],
         outputs=[value.name for value in graph.output],
+        variants=find_forms(path.stem, path.parent),
     )
 
 

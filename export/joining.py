@@ -61,3 +61,9 @@ def with_suffix(values: Sequence[onnx.ValueInfoProto], names: Sequence[str], suf
         copy.name = name + suffix
         copies.append(copy)
     return copies
+
+
+def loop_body(loop: onnx.NodeProto) -> onnx.GraphProto:
+    """Return the body of a Loop node."""
+    body: onnx.GraphProto = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    return body

@@ -7,6 +7,7 @@ only: the L1 loss has a sign gradient, and under Adam two correct searches drift
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from ganspect.errors import VerificationError
 from ganspect.export.formulas import Deployed, to_image, to_pixels, with_pixels
 from ganspect.export.graphs import PIXEL_MAPS, STATE, STATE_OUT, Sizes
 from ganspect.export.reference import ReferenceSearch, initial_state
+from ganspect.export.variants import file_name
 from ganspect.scoring import SCORES, State, residual_map
 from ganspect.train.system import weights_of
 
@@ -65,9 +67,20 @@ class _StepErrors:
 class ParityCheck:
     """Compares the graphs in a folder with a system in PyTorch."""
 
-    def __init__(self, folder: Path, reference: ReferenceSearch, sizes: Sizes, encoder_score: str) -> None:
-        """Prepare the comparison; graphs are read as `folder/NAME.onnx`."""
+    def __init__(
+        self, folder: Path, reference: ReferenceSearch, sizes: Sizes, encoder_score: str, *, form: str | None = None
+    ) -> None:
+        """Prepare the comparison.
+
+        Args:
+            folder: the graphs'.
+            reference: what they are compared with.
+            sizes: of images and latents.
+            encoder_score: as the recipe names it.
+            form: that is compared, see `ganspect.export.variants`; a graph without it is compared as it is.
+        """
         self._folder = folder
+        self._form = form
         self._reference = reference
         self._sizes = sizes
         self._deployed = Deployed.by(reference.system, reference.score, encoder_score)
@@ -185,18 +198,25 @@ class ParityCheck:
         self._note("function", "search residual", _relative(given["residual"], residual_map(to_image(image), best)))
 
     def _graph(self, name: str, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        session = onnxruntime.InferenceSession(self._folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
-        outputs = session.run(None, {key: np.ascontiguousarray(tensor.numpy()) for key, tensor in inputs.items()})
+        outputs = self._session(name).run(
+            None, {key: np.ascontiguousarray(tensor.numpy()) for key, tensor in inputs.items()}
+        )
         return [torch.from_numpy(np.array(output)) for output in outputs]
+
+    @cache  # noqa: B019 - a check lives for a moment
+    def _session(self, name: str) -> onnxruntime.InferenceSession:
+        formed = self._folder / file_name(name, self._form)
+        path = formed if formed.is_file() else self._folder / file_name(name)
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def _note(self, kind: str, what: str, difference: Tensor) -> None:
         value = float(difference)
+        key = f"{what}: {kind}" if self._form is None else f"{self._form}: {what}: {kind}"
         if not value <= TOLERANCES[kind]:
             raise VerificationError(
-                f"the exported graphs differ from PyTorch: {what}, {kind}: {value:.3g}, at most {TOLERANCES[kind]:.3g} "
+                f"the exported graphs differ from PyTorch: {key}: {value:.3g}, at most {TOLERANCES[kind]:.3g} "
                 "is allowed; nothing was written: report this with the run's config.yaml"
             )
-        key = f"{what}: {kind}"
         self._figures[key] = max(value, self._figures.get(key, 0.0))
 
     def _image(self, batch: int) -> Tensor:

@@ -49,15 +49,24 @@ class Bundle:
         self.manifest = manifest
         self.calibration = calibration
 
-    def graph_path(self, name: str) -> Path:
+    def graph_path(self, name: str, *variants: str) -> Path:
         """Return the file of a graph.
+
+        Args:
+            name: key of `Manifest.graphs`.
+            variants: forms of it that are preferred, best first; where it has none of them, the plain float32 one.
 
         Raises:
             BundleError: the bundle has no such graph (a bundle without an encoder has no `score`).
         """
         if name not in self.manifest.graphs:
             raise BundleError(f"{self.folder} has no graph {name!r}; it has {', '.join(self.manifest.graphs)}")
-        return self.folder / self.manifest.graphs[name].file
+        record = self.manifest.graphs[name]
+        return self.folder / next((record.variants[form] for form in variants if form in record.variants), record.file)
+
+    def has_variant(self, *variants: str) -> bool:
+        """Return whether the bundle has a search graph in any of these forms."""
+        return any(form in self.manifest.graphs["search"].variants for form in variants)
 
     def starts(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return the stored random start latents, (R,D) float32."""
@@ -86,6 +95,21 @@ class Bundle:
         maps = load_file(_require_hash(self.folder, record.statistics_file, record.statistics_sha256))
         return PixelStatistics(mean=maps["pixel_mean"], deviation=maps["pixel_deviation"])
 
+    def calibration_tiles(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return tiles of normal frames that the calibration in force kept, (T,h,w,C) uint8, for comparisons.
+
+        Raises:
+            CalibrationError: the bundle was never calibrated, or by a version that kept none.
+            BundleError: the file is missing or was changed.
+        """
+        record = self.require_calibration()
+        if record.tiles_file is None or record.tiles_sha256 is None:
+            raise CalibrationError(
+                f"the calibration of {self.folder} kept no images to compare on; calibrate it again with: "
+                f"ganspect calibrate {self.folder} FOLDER_OF_NORMAL_IMAGES"
+            )
+        return load_file(_require_hash(self.folder, record.tiles_file, record.tiles_sha256))["tiles"]
+
 
 def open_bundle(folder: Path) -> Bundle:
     """Open a bundle after checking its schema, its paths and the hash of every file.
@@ -97,8 +121,9 @@ def open_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder} is no bundle (it has no {MANIFEST}); give the folder that 'ganspect export' wrote")
     manifest = _read(folder / MANIFEST, Manifest)
     for graph in manifest.graphs.values():
-        if graph.file not in manifest.sha256:
-            raise BundleError(f"{folder / MANIFEST} gives no hash for {graph.file}; export the bundle again")
+        for file in (graph.file, *graph.variants.values()):
+            if file not in manifest.sha256:
+                raise BundleError(f"{folder / MANIFEST} gives no hash for {file}; export the bundle again")
     for name, sha256 in manifest.sha256.items():
         _require_hash(folder, name, sha256)
     path = folder / CALIBRATION

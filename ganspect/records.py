@@ -3,11 +3,16 @@
 manifest = Manifest.model_validate_json(path.read_bytes())
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
+"""Of the convolutions; sums of the loss, scores and Adam's state are float32 in all."""
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 
 
 class Record(BaseModel):
@@ -83,11 +88,17 @@ class ScoreRecord(Record):
 
 
 class GraphRecord(Record):
-    """One ONNX graph: its file and the names of its inputs and outputs, in order."""
+    """One ONNX graph: its file and the names of its inputs and outputs, in order.
+
+    `variants` are files of the same graph in other forms, by the form's name: `loop-weights` and `phases` (rewritten,
+    for runtimes that are faster on them), `bf16`, `phases-bf16`, `fp16`, `int8` (lower precision); see
+    `ganspect.export.variants`.
+    """
 
     file: str
     inputs: list[str]
     outputs: list[str]
+    variants: dict[str, str] = {}
 
 
 class TrainingRecord(Record):
@@ -184,6 +195,9 @@ class CalibrationRecord(Record):
         fingerprints: of all frames used.
         search_range: of the search score over the statistics' frames; None in records of older versions.
         encoder_range: of the encoder score; None without an encoder.
+        tiles_file: safetensors with `tiles` (T,h,w,C) uint8, a part of the frames as the graphs take them, which
+            verification compares backends on; None in records of older versions.
+        tiles_sha256: its hash.
     """
 
     created: str
@@ -198,6 +212,8 @@ class CalibrationRecord(Record):
     fingerprints: list[str]
     search_range: ScoreRange | None = None
     encoder_range: ScoreRange | None = None
+    tiles_file: str | None = None
+    tiles_sha256: str | None = None
 
 
 class Calibrations(Record):

@@ -53,7 +53,7 @@ def test_gradient_frozen_into_a_constant_is_caught(toy: Toy, toy_folder: Path, t
     example = _Example(formulas, SIZES)
     frozen = _Frozen(formulas, example.x, example.latent.clone())
     onnx.save(example.trace(frozen.step, ["image", *STATE, "threshold"], STATE_OUT), folder / "step.onnx")
-    with pytest.raises(VerificationError, match=r"step graph, iteration 0, gradient_median: .* at most 0\.0001"):
+    with pytest.raises(VerificationError, match=r"step graph, iteration 0: gradient_median: .* at most 0\.0001"):
         check(folder, toy)
 
 
@@ -88,5 +88,5 @@ def test_one_row_within_rounding_of_a_sign_change_is_no_difference(
     assert figures["step graph, iteration 0: gradient_worst"] == pytest.approx(1e-3, rel=1e-2)
     off.clear()
     rows_off = {0, 20}  # the first batch takes 20 iterations
-    with pytest.raises(VerificationError, match="step graph, iteration 0, gradient_median"):
+    with pytest.raises(VerificationError, match="step graph, iteration 0: gradient_median"):
         ParityCheck(toy_folder, reference, SIZES, "paper").run()

@@ -1,0 +1,82 @@
+"""What is lowered and what is not, and that the result is close, in ONNX Runtime where it can run float16."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto
+
+from ganspect.export.joining import loop_body
+from ganspect.export.precision.lowering import BF16_OPSET, LowPrecision, lower
+
+TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+
+
+def traced(folder: Path, name: str) -> onnx.ModelProto:
+    return onnx.load(folder / f"{name}.onnx")
+
+
+def types_of(model: onnx.ModelProto) -> dict[str, int]:
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    values = (*inferred.value_info, *inferred.input, *inferred.output)
+    return {value.name: value.type.tensor_type.elem_type for value in values} | {
+        tensor.name: tensor.data_type for tensor in inferred.initializer
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_large_convolutions_are_lowered_and_the_image_side_is_not(toy_folder: Path, precision: LowPrecision) -> None:
+    model = lower(traced(toy_folder, "step"), precision)
+    types = types_of(model)
+    found: dict[int, list[int]] = {}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            found.setdefault(types[node.output[0]], []).append(types[node.input[1]])
+    # Of 16-8 and 8-16 channels, forth and back; of f(x) once; those with 3 channels stay.
+    assert set(found) == {TensorProto.FLOAT, TYPES[precision]}
+    assert set(found[TYPES[precision]]) == {TYPES[precision]}
+    assert len(found[TYPES[precision]]) == 5
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("graph", ["step", "search", "score", "encoder", "generator", "features"])
+def test_what_comes_out_has_the_types_it_had(toy_folder: Path, graph: str, precision: LowPrecision) -> None:
+    plain = traced(toy_folder, graph)
+    model = lower(plain, precision)
+    onnx.checker.check_model(model, full_check=True)
+    assert list(model.graph.output) == list(plain.graph.output)
+    assert list(model.graph.input) == list(plain.graph.input)
+
+
+def test_linear_layers_and_sums_stay_in_float32(toy_folder: Path) -> None:
+    model = lower(traced(toy_folder, "step"), "bf16")
+    types = types_of(model)
+    for node in model.graph.node:
+        if node.op_type in ("Gemm", "MatMul", "ReduceSum", "ReduceMean", "Tanh", "Sqrt", "Pow"):
+            assert types[node.output[0]] != TensorProto.BFLOAT16, node
+
+
+def test_the_loop_is_lowered_inside(toy_folder: Path) -> None:
+    model = lower(traced(toy_folder, "search"), "fp16")
+    body = loop_body(next(node for node in model.graph.node if node.op_type == "Loop"))
+    assert any(node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT16 for node in body.node)
+
+
+def test_bfloat16_says_the_opset_that_has_it(toy_folder: Path) -> None:
+    assert lower(traced(toy_folder, "step"), "bf16").opset_import[0].version == BF16_OPSET
+    assert lower(traced(toy_folder, "step"), "fp16").opset_import[0].version == 20
+
+
+def test_scores_in_float16_are_close(toy_folder: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), np.uint8)
+    plain, lowered = (
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+            ["start_score", "encoder_score"], {"image": images}
+        )
+        for model in (traced(toy_folder, "score"), lower(traced(toy_folder, "score"), "fp16"))
+    )
+    for one, other in zip(plain, lowered, strict=True):
+        assert not np.array_equal(one, other)
+        np.testing.assert_allclose(other, one, rtol=2e-3)
