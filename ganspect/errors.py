@@ -9,6 +9,7 @@
     │   └── CalibrationError      a threshold: absent, or too few images for the rate asked
     ├── SourceError               a camera or video: absent, empty, ended early
     ├── OutputError               an output folder: not writable, or the disk is full
+    ├── DeviceError               a GPU, NPU or accelerator that was asked for: not there, or of another kind
     ├── MissingDependencyError    an optional package: names the pip command that brings it
     └── VerificationError         exported graphs do not agree with PyTorch (exit status 1, not 2)
 
@@ -51,6 +52,10 @@ class SourceError(GanspectError):
 
 class OutputError(GanspectError):
     """Results cannot be written where they were asked for."""
+
+
+class DeviceError(GanspectError):
+    """A device that was asked for is not there, or an engine was built for another kind of it."""
 
 
 class MissingDependencyError(GanspectError):

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ganspect.records import Precision
+
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 """Arrays by the name of a graph's input or output."""
 
@@ -20,10 +22,14 @@ class Backend(Protocol):
     Attributes:
         name: as `--backend` takes it.
         version: of the inference engine, for reports.
+        precision: of the convolutions.
+        device: what it runs on, for reports: `CPU`, or a GPU's name.
     """
 
     name: str
     version: str
+    precision: Precision
+    device: str
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """Run a graph.

@@ -10,10 +10,13 @@ from types import TracebackType
 import onnxruntime
 
 from ganspect.bundle import Bundle
-from ganspect.errors import BundleError
+from ganspect.errors import BundleError, ConfigError
+from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Arrays
+from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
 
 _ERRORS_ONLY = 3
+_FORMS: Forms = {"fp32": ("loop-weights",), "int8": ("int8",)}
 
 
 class OnnxRuntimeCpu:
@@ -22,23 +25,48 @@ class OnnxRuntimeCpu:
     Attributes:
         name: `onnxruntime`.
         version: of the onnxruntime package.
+        precision: of the convolutions.
+        device: `CPU`.
     """
 
     name = "onnxruntime"
     version: str = onnxruntime.__version__
+    device = "CPU"
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, spinning: bool = True) -> None:
-        """Prepare to load graphs.
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        precision: Precision = "fp32",
+        device: str | None = None,
+        spinning: bool = True,
+        plain: bool = False,
+    ) -> None:
+        """Prepare to load graphs; see `open_backend` for what is raised.
 
         Args:
             bundle: an opened bundle.
             threads: within one operator; None: as many as this process may run on.
+            precision: of the convolutions.
+            device: there is none but the CPU.
             spinning: idle threads wait in a busy loop for a moment: lower latency, more power.
+            plain: run the graphs as they were traced and compared with PyTorch, not a faster form: the reference.
         """
+        if device not in (None, self.device):
+            raise ConfigError(f"onnxruntime runs on the CPU, not on {device!r}; for a GPU use onnxruntime-cuda")
+        require_precision(bundle, precision, _FORMS, "ONNX Runtime on a CPU")
+        self.precision: Precision = precision
         self._bundle = bundle
+        self._forms: Forms = {"fp32": ()} if plain else _FORMS
         self._threads = threads or len(os.sched_getaffinity(0))
         self._spinning = spinning
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+
+    @classmethod
+    def offers(cls, bundle: Bundle, device: str | None = None) -> tuple[Precision, ...]:
+        """Return the precisions that the bundle has graphs of, fp32 first."""
+        return tuple(name for name, forms in _FORMS.items() if name == "fp32" or bundle.has_variant(*forms))
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """Run a graph; see `ganspect.runtime.backends.backend.Backend.run`."""
@@ -63,7 +91,7 @@ class OnnxRuntimeCpu:
         self.close()
 
     def _load(self, graph: str) -> onnxruntime.InferenceSession:
-        path = self._bundle.graph_path(graph)
+        path = graph_file(self._bundle, graph, self.precision, self._forms)
         try:
             return onnxruntime.InferenceSession(str(path), self._options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # the engine's errors have no common base of their own

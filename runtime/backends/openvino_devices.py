@@ -1,0 +1,227 @@
+"""OpenVINO on a CPU, an Intel GPU or an NPU: the fastest way on x86-64 processors.
+
+with OpenVino(bundle, threads=2, precision="bf16") as backend:
+    outputs = backend.run("search", inputs)
+"""
+
+import contextlib
+import io
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import openvino
+from openvino import CompiledModel, ConstOutput, Core, InferRequest
+
+from ganspect.bundle import Bundle
+from ganspect.errors import BundleError, DeviceError
+from ganspect.records import Precision
+from ganspect.runtime.backends.backend import Arrays
+from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
+from ganspect.runtime.engines import BuiltEngine, EngineCache, EngineKey, Port
+
+_CPU = "CPU"
+_CPU_FORMS: Forms = {"fp32": ("phases",), "bf16": ("phases-bf16", "bf16"), "int8": ("int8",)}
+_OTHER_FORMS: Forms = {"fp32": (), "fp16": ("fp16",), "int8": ("int8",)}
+_CAPABILITIES: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+
+
+class OpenVino:
+    """Runs a bundle's graphs in OpenVINO; compiled graphs are taken from the bundle's engines where they are there.
+
+    Attributes:
+        name: `openvino`, with the device where it is not the CPU.
+        version: of the openvino package.
+        precision: of the convolutions, as the graphs say it; OpenVINO itself lowers nothing.
+        device: its full name.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        precision: Precision = "fp32",
+        device: str | None = None,
+    ) -> None:
+        """Prepare to load graphs; see `open_backend` for what is raised.
+
+        Args:
+            bundle: an opened bundle.
+            threads: of the CPU; None: as many as this process may run on.
+            precision: of the convolutions.
+            device: OpenVINO's name: `CPU` (None), `GPU`, `NPU`, `GPU.1`.
+        """
+        self._kind = device or _CPU
+        self._core = Core()
+        self._forms = _forms(self._kind)
+        _require_device(self._core, self._kind)
+        require_precision(bundle, precision, self._forms, f"OpenVINO on {self._kind}")
+        self.device = str(self._core.get_property(self._kind, "FULL_DEVICE_NAME"))
+        _require_capability(self._core, self._kind, precision, self.device)
+        self.name = "openvino" if self._kind == _CPU else f"openvino:{self._kind}"
+        self.version = _version()
+        self.precision: Precision = precision
+        self._bundle = bundle
+        self._options = _options(self._kind, threads)
+        self._cache = EngineCache(bundle)
+        self._requests: dict[str, InferRequest] = {}
+
+    @classmethod
+    def offers(cls, bundle: Bundle, device: str | None = None) -> tuple[Precision, ...]:
+        """Return the precisions that the bundle has graphs of and this device computes by itself, fp32 first.
+
+        Raises:
+            DeviceError: OpenVINO does not see the device.
+        """
+        core, kind = Core(), device or _CPU
+        _require_device(core, kind)
+        can = core.get_property(kind, "OPTIMIZATION_CAPABILITIES")
+        return tuple(
+            precision
+            for precision, forms in _forms(kind).items()
+            if precision == "fp32" or (_CAPABILITIES[precision] in can and bundle.has_variant(*forms))
+        )
+
+    @classmethod
+    def build(
+        cls,
+        bundle: Bundle,
+        graph: str,
+        *,
+        precision: Precision = "fp32",
+        device: str | None = None,
+        cache: EngineCache,
+        again: bool = False,
+    ) -> BuiltEngine:
+        """Compile a graph and keep it in the bundle's engines, or find it there.
+
+        Args:
+            bundle: an opened bundle.
+            graph: its name.
+            precision: of the convolutions.
+            device: OpenVINO's name; None: the CPU.
+            cache: of the bundle's engines.
+            again: compile it whatever the cache has.
+
+        Raises:
+            GanspectError: as the constructor, and `compile`.
+        """
+        with cls(bundle, precision=precision, device=device) as backend:
+            begin_ns = time.perf_counter_ns()
+            exported = lambda: bytes(backend.compile(graph).export_model().getbuffer())  # noqa: E731
+            content, source = cache.get_or_build([backend.key(graph)], exported, again=again)
+            model = backend.imported(content)
+            return BuiltEngine(
+                graph=graph,
+                precision=precision,
+                inputs=tuple(map(_port, model.inputs)),
+                outputs=tuple(map(_port, model.outputs)),
+                size_bytes=len(content),
+                seconds=(time.perf_counter_ns() - begin_ns) / 1e9,
+                source=source,
+            )
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """Run a graph; see `ganspect.runtime.backends.backend.Backend.run`."""
+        request = self._requests.get(graph)
+        if request is None:
+            request = self._requests[graph] = self.load(graph).create_infer_request()
+        results = request.infer(dict(inputs), share_inputs=True)
+        names = self._bundle.manifest.graphs[graph].outputs
+        return dict(zip(names, results.to_tuple(), strict=True))
+
+    def load(self, graph: str) -> CompiledModel:
+        """Return a graph from the bundle's engines, or compiled anew where they have none for this device.
+
+        Raises:
+            BundleError: the bundle has no such graph, or OpenVINO cannot compile it.
+        """
+        content = self._cache.content(self.key(graph))
+        if content is not None:
+            # A runtime of the same version that refuses its own engine compiles the graph instead.
+            with contextlib.suppress(RuntimeError):
+                return self.imported(content)
+        return self.compile(graph)
+
+    def compile(self, graph: str) -> CompiledModel:
+        """Compile a graph from its ONNX file."""
+        path = self._file(graph)
+        try:
+            return self._core.compile_model(str(path), self._kind, self._options)
+        except RuntimeError as error:
+            raise BundleError(
+                f"OpenVINO {self.version} cannot compile {path} for {self._kind} ({_first_line(error)}); "
+                "upgrade it with: pip install -U openvino"
+            ) from error
+
+    def imported(self, content: bytes) -> CompiledModel:
+        """Return a graph as `export_model` wrote it."""
+        return self._core.import_model(io.BytesIO(content), self._kind, self._options)
+
+    def key(self, graph: str) -> EngineKey:
+        """Return under which key an engine of this graph is kept."""
+        device = f"{self._kind} {self.device}"
+        return self._cache.key("openvino", self.version, device, self.precision, graph, self._file(graph))
+
+    def close(self) -> None:
+        """Free the compiled graphs."""
+        self._requests.clear()
+
+    def __enter__(self) -> "OpenVino":
+        """Return the backend."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the compiled graphs."""
+        self.close()
+
+    def _file(self, graph: str) -> Path:
+        return graph_file(self._bundle, graph, self.precision, self._forms)
+
+
+def _forms(device: str) -> Forms:
+    return _CPU_FORMS if device == _CPU else _OTHER_FORMS
+
+
+def _options(device: str, threads: int | None) -> dict[str, Any]:
+    # The graphs say where they compute in a lower precision; left to itself, OpenVINO takes bfloat16 for everything.
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if device == _CPU:
+        options["INFERENCE_NUM_THREADS"] = threads or len(os.sched_getaffinity(0))
+    return options
+
+
+def _require_device(core: Core, device: str) -> None:
+    if not any(device == known or known.startswith(f"{device}.") for known in core.available_devices):
+        raise DeviceError(
+            f"OpenVINO sees no {device} here, only {', '.join(core.available_devices)}; choose one of these as "
+            "--backend openvino:DEVICE, or install the device's driver"
+        )
+
+
+def _require_capability(core: Core, device: str, precision: Precision, name: str) -> None:
+    can = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if precision != "fp32" and _CAPABILITIES[precision] not in can:
+        raise DeviceError(
+            f"{precision} was asked for, but {name} does not compute in it by itself ({device} offers "
+            f"{', '.join(can)}); use --precision fp32"
+        )
+
+
+def _port(port: ConstOutput) -> Port:
+    shape = tuple(-1 if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
+    return Port(name=port.get_any_name(), dtype=port.get_element_type().to_dtype().name, shape=shape)
+
+
+def _version() -> str:
+    return str(openvino.__version__).partition("-")[0]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
