@@ -7,19 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
-from safetensors.numpy import save
 
 from ganspect.bundle import Bundle, PixelStatistics, append_calibration, open_bundle
 from ganspect.datasets import Skipped, fingerprint, open_dataset, read_samples, split_calibration
-from ganspect.errors import CalibrationError, ImageError, OutputError
-from ganspect.files import require_writable, write_atomically
+from ganspect.errors import CalibrationError, ImageError
+from ganspect.files import require_writable
 from ganspect.preprocess import Frame, convert
 from ganspect.progress import progress_bar
 from ganspect.records import CalibrationRecord, ScoreRange, Threshold
@@ -27,14 +25,12 @@ from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.conformal import LEAST_RATE, conformal_threshold, exact_rate, least_count, smallest_rate
 from ganspect.runtime.frames import ScoredFrame, score_frames
 from ganspect.runtime.inspector import tile_grid
+from ganspect.runtime.kept import tiles_to_keep, write_arrays
 from ganspect.runtime.scale import min_max_scale
 from ganspect.runtime.search import LatentSearch, neutral_statistics
 from ganspect.scoring import DEVIATION_FLOOR
 
 NamedFrame = tuple[str, Frame]
-
-FOLDER = "calibration"
-"""Folder in the bundle that holds the pixel statistics."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,11 @@ def calibrate(
         statistics, first, scored = _passes(bundle, opened, parts)
     search = conformal_threshold(_search_scores(scored), rate)
     encoder_scores = _encoder_scores(scored)
-    file, digest = _write_statistics(bundle_folder, statistics)
+    maps = {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
+    file, digest = write_arrays(bundle_folder, "statistics", maps)
+    tiles_file, tiles_digest = write_arrays(
+        bundle_folder, "tiles", {"tiles": tiles_to_keep(bundle, [frame for _, frame in parts.threshold])}
+    )
     record = CalibrationRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         images=images,
@@ -111,6 +111,8 @@ def calibrate(
         fingerprints=parts.fingerprints,
         search_range=score_range(_search_scores(first)),
         encoder_range=score_range(_encoder_scores(first)),
+        tiles_file=tiles_file,
+        tiles_sha256=tiles_digest,
     )
     append_calibration(bundle_folder, record)
     _warn_if_loose(search, rate)
@@ -214,18 +216,6 @@ def images_needed(rate: float) -> int:
     while len(split_calibration(range(total))[1]) < needed:
         total += 1
     return total
-
-
-def _write_statistics(folder: Path, statistics: PixelStatistics) -> tuple[str, str]:
-    content = save({"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation})
-    digest = sha256(content).hexdigest()
-    name = f"{FOLDER}/statistics_{digest[:12]}.safetensors"
-    try:
-        (folder / FOLDER).mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {error.strerror}; make the bundle writable") from error
-    write_atomically(folder / name, content)
-    return name, digest
 
 
 def _warn_if_loose(threshold: Threshold, rate: float | None) -> None:

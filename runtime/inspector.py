@@ -17,14 +17,15 @@ from ganspect.bundle import Bundle, open_bundle
 from ganspect.config import nearest
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
-from ganspect.records import CalibrationRecord, Threshold
-from ganspect.runtime.backends import Backend, open_backend
+from ganspect.records import CalibrationRecord, Precision, Threshold
+from ganspect.runtime.backends import Backend
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
 from ganspect.runtime.scale import score_scale
 from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartScores
 from ganspect.runtime.verdict import Verdict
+from ganspect.runtime.verification.choice import open_verified
 
 Mode: TypeAlias = Literal["search", "encoder"]
 
@@ -59,6 +60,7 @@ class Inspector:
         steps: K, iterations of the search at most.
         calibration: the one in force.
         grid: how frames become tiles.
+        backend: what runs the graphs; closed with the inspector.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Inspector:
         self.steps = steps or self.calibration.steps
         _require_counted(self.steps, bundle.manifest.search.burn_in)
         self.grid = tile_grid(bundle)
-        self._backend = backend
+        self.backend = backend
         self._budget_ms = budget_ms
         self._after_search_ms = 0.0
         self._search = LatentSearch(bundle, backend)
@@ -89,6 +91,7 @@ class Inspector:
         *,
         mode: Mode = "search",
         backend: str = "onnxruntime",
+        precision: Precision | None = None,
         steps: int | None = None,
         budget_ms: float | None = None,
         threads: int | None = None,
@@ -98,7 +101,8 @@ class Inspector:
         Args:
             folder: the bundle.
             mode: the latent search, or the encoder's score alone.
-            backend: what runs the graphs.
+            backend: what runs the graphs; `auto`: the fastest one that `ganspect verify` has passed here.
+            precision: of the convolutions; None: fp32, with `auto` any.
             steps: iterations at most; None: the calibration's. With others the false-alarm rate is not the calibrated.
             budget_ms: time for a frame, from the start of preprocessing; then the search stops, and a frame that
                 has not cleared is `undecided`. None: no limit.
@@ -107,13 +111,14 @@ class Inspector:
         Raises:
             BundleError: the bundle is damaged, or has no encoder in encoder mode.
             CalibrationError: it was never calibrated, or reports min-max scaled scores and has no range for that.
-            ConfigError: an impossible mode, backend, number of steps, budget or number of threads.
+            ConfigError: an impossible mode, backend, precision, number of steps, budget or number of threads.
+            DeviceError: the backend's device is not there.
             MissingDependencyError: the backend's package is not installed.
         """
         _check_options(mode, steps, budget_ms)
         bundle = open_bundle(Path(folder))
         bundle.require_calibration()
-        opened = open_backend(backend, bundle, threads=threads)
+        opened = open_verified(backend, bundle, threads=threads, precision=precision)
         try:
             return cls(bundle, opened, mode=mode, steps=steps, budget_ms=budget_ms)
         except BaseException:
@@ -162,7 +167,7 @@ class Inspector:
 
     def close(self) -> None:
         """Free the graphs."""
-        self._backend.close()
+        self.backend.close()
 
     def __enter__(self) -> "Inspector":
         """Return the inspector."""

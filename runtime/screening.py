@@ -17,6 +17,7 @@ from ganspect.errors import ImageError, SourceError
 from ganspect.files import require_writable, write_atomically
 from ganspect.opencv import cv2
 from ganspect.progress import progress_bar
+from ganspect.records import Precision
 from ganspect.runtime.capture import Shot, Source, open_source
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.overlay import OverlayVideo, overlay, side_by_side, to_picture
@@ -39,7 +40,8 @@ class ScreenOptions:
         save_anomalies: save a picture of every frame that is not normal.
         video: write an overlay video.
         max_frames: stop after so many; None: when the source ends.
-        backend: what runs the graphs.
+        backend: what runs the graphs; `auto`: the fastest one that was verified here.
+        precision: of the convolutions; None: fp32, with `auto` any.
     """
 
     mode: Literal["search", "encoder"] = "search"
@@ -49,6 +51,7 @@ class ScreenOptions:
     video: bool = False
     max_frames: int | None = None
     backend: str = "onnxruntime"
+    precision: Precision | None = None
 
 
 def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) -> Summary:
@@ -71,7 +74,12 @@ def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) 
     with (
         open_source(source) as frames,
         Inspector.load(
-            bundle, mode=options.mode, backend=options.backend, steps=options.steps, budget_ms=options.budget_ms
+            bundle,
+            mode=options.mode,
+            backend=options.backend,
+            precision=options.precision,
+            steps=options.steps,
+            budget_ms=options.budget_ms,
         ) as inspector,
     ):
         run = _Run(inspector, frames, out, options)
@@ -179,7 +187,8 @@ def _settings(bundle: Path, inspector: Inspector, source: str, options: ScreenOp
         "bundle": str(bundle),
         "source": source,
         "mode": options.mode,
-        "backend": options.backend,
+        "backend": inspector.backend.name,
+        "precision": inspector.backend.precision,
         "threshold": inspector.threshold,
         "steps": inspector.steps if options.mode == "search" else None,
         "budget_ms": options.budget_ms,

@@ -18,6 +18,7 @@ import numpy as np
 from ganspect.bundle import Bundle, PixelStatistics
 from ganspect.errors import BundleError
 from ganspect.runtime.backends import Arrays, Backend
+from ganspect.runtime.guard import Guard, Guarded, near, with_exact_starts, with_exact_tiles
 from ganspect.runtime.pace import Deadline, Pace
 from ganspect.runtime.rows import Array, Rows
 
@@ -108,11 +109,23 @@ class LatentSearch:
             maps = statistics if statistics is not None else bundle.pixel_statistics()
             self._pixel_maps = {"pixel_mean": maps.mean, "pixel_deviation": maps.deviation}
         self._random_starts = self._read_starts()
+        self._guard = Guard(search=0.0, encoder=0.0)
+        self._exact: LatentSearch | None = None
+        if isinstance(backend, Guarded):
+            self._guard = backend.guard
+            self._exact = LatentSearch(bundle, backend.exact, statistics=statistics)
 
     def score(self, images: Array) -> StartScores | None:
         """Score (T,h,w,C) uint8 tiles at the encoder's latent; None where the bundle has no encoder."""
-        if not self.has_encoder:
-            return None
+        start = self._score(images) if self.has_encoder else None
+        calibration = self.bundle.calibration
+        if start is None or self._exact is None or calibration is None or calibration.encoder is None:
+            return start
+        tiles = near(start.encoder_score, calibration.encoder.value, self._guard.encoder)
+        exact = self._exact.score(images[tiles]) if len(tiles) else None
+        return start if exact is None else with_exact_starts(start, tiles, exact)
+
+    def _score(self, images: Array) -> StartScores:
         outputs = [
             self._backend.run("score", {"image": images[tiles], **self._maps("score")})
             for tiles in self._batches(np.arange(len(images)), restarts=1)
@@ -142,7 +155,12 @@ class LatentSearch:
             self._run(rows, _NO_EXIT, min(stop, steps), None)
             scores_at[stop] = rows.score.copy()
         kept = {stop: scores_at[stop] for stop in checkpoints if stop <= steps}
-        return _result(rows, begin, threshold=_NO_EXIT, steps=steps, scores_at=kept)
+        found = _result(rows, begin, threshold=_NO_EXIT, steps=steps, scores_at=kept)
+        if self._exact is None or self.bundle.calibration is None or checkpoints:
+            return found
+        tiles = near(found.score, self.bundle.calibration.search.value, self._guard.search)
+        exact = self._exact.full(images[tiles], steps=steps, start=start) if len(tiles) else None
+        return found if exact is None else with_exact_tiles(found, tiles, exact)
 
     def screen(
         self,
@@ -165,10 +183,17 @@ class LatentSearch:
             steps: K.
             deadline: end of the frame's time; None: no limit.
         """
-        limit = np.float32(threshold)
+        limit = np.float32(threshold - self._guard.search)
         rows = self._rows(images, start)
         self._run(rows, limit, steps, deadline)
-        return _result(rows, start, threshold=limit, steps=steps, scores_at={})
+        found = _result(rows, start, threshold=limit, steps=steps, scores_at={})
+        tiles = near(found.score, threshold, self._guard.search)
+        tiles = tiles[[found.outcome[tile] == "complete" for tile in tiles]]
+        if self._exact is None or not len(tiles):
+            return found
+        begin = self._exact.score(images[tiles])
+        exact = self._exact.screen(images[tiles], begin, threshold=threshold, steps=steps, deadline=deadline)
+        return with_exact_tiles(found, tiles, exact)
 
     def warm_up(self) -> None:
         """Load the graphs, run each once, and measure an iteration."""
@@ -177,6 +202,8 @@ class LatentSearch:
         for _ in range(2):
             self._pace = Pace()
             self.full(images, steps=2)
+        if self._exact is not None:
+            self._exact.warm_up()
 
     def _starts(self, count: int, start: StartScores | None) -> Array:
         restarts = self.bundle.manifest.search.restarts

@@ -21,7 +21,7 @@ class Evaluated:
 
     Attributes:
         bundle: what was measured.
-        backend: that ran it, name and version.
+        backend: that ran it: name, version and precision.
         mode: `search` or `encoder`, the score that the figures are for.
         steps: K of the full pass.
         images: that it was measured on.

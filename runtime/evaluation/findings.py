@@ -159,7 +159,8 @@ def _latency(metrics: Mapping[str, Any]) -> Card:
         "Time for an image (median)",
         milliseconds(latency["p50"]),
         f"95% within {milliseconds(latency['p95'])}, 99% within {milliseconds(latency['p99'])}; "
-        f"{environment['processor']}, {environment['cores']} cores, {environment['backend']['name']}",
+        f"{environment['processor']}, {environment['cores']} cores, {environment['backend']['name']} "
+        f"in {environment['backend']['precision']}",
     )
 
 

@@ -11,7 +11,8 @@ from ganspect.datasets import Dataset
 from ganspect.errors import ConfigError
 from ganspect.files import new_folder, require_replaceable, require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
-from ganspect.runtime.backends import Backend, open_backend
+from ganspect.records import Precision
+from ganspect.runtime.backends import Backend
 from ganspect.runtime.evaluation.baselines import COMPONENTS, PcaPair, mean_intensity, pca_scores
 from ganspect.runtime.evaluation.bootstrap import Resampling
 from ganspect.runtime.evaluation.console import print_table, print_warnings
@@ -28,6 +29,7 @@ from ganspect.runtime.evaluation.summary import metrics_of
 from ganspect.runtime.inspector import Inspector, Mode
 from ganspect.runtime.scale import ScoreScale, score_scale
 from ganspect.runtime.search import LatentSearch
+from ganspect.runtime.verification.choice import open_verified
 
 MARKER = "metrics.json"
 
@@ -40,6 +42,7 @@ def evaluate(
     mode: Mode,
     steps: int | None,
     backend: str,
+    precision: Precision | None,
     data_path: Path | None,
     curve: CurvePlan | None,
 ) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def evaluate(
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
     dataset = open_test_data(bundle, data, data_path)
-    with open_backend(backend, bundle) as engine, progress_bar() as progress:
+    with open_verified(backend, bundle, precision=precision) as engine, progress_bar() as progress:
         evaluated = _measure(bundle, engine, dataset, mode, steps, curve, progress)
         metrics = metrics_of(evaluated)
         pictures = pictures_section(evaluated, Readout(bundle, engine))
@@ -81,7 +84,7 @@ def _measure(
     full = full_pass(images, search, readout, mode=mode, steps=inspector.steps, progress=progress)
     return Evaluated(
         bundle=bundle,
-        backend={"name": engine.name, "version": engine.version},
+        backend={"name": engine.name, "version": engine.version, "precision": engine.precision},
         mode=mode,
         steps=inspector.steps,
         images=images,

@@ -1,11 +1,8 @@
 """The page's drawings, as SVG text: ROC, precision and recall, score histogram, AUROC over iterations.
 
-    svg = roc_plot([Line("search", scores, SEARCH_STYLE)], labels)
-
-Colours are Okabe and Ito's, told apart with any colour vision; lines differ in their dashes too.
+svg = roc_plot([Line("search", scores, SEARCH_STYLE)], labels)
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +10,12 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter, ScalarFormatter
 
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Labels
+from ganspect.runtime.evaluation.canvas import BLUE, GREEN, LIGHT_GREY, SETTINGS, VERMILLION, new_axes, to_svg
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.metrics import curves_of
-
-BLUE, VERMILLION, GREEN, GREY, LIGHT_GREY = "#0072B2", "#D55E00", "#009E73", "#5f6b7a", "#a3acb8"
 
 SYSTEM_STYLES: Mapping[str, Mapping[str, Any]] = {
     "search": {"color": BLUE, "linestyle": "-", "linewidth": 2.4},
@@ -29,23 +24,6 @@ SYSTEM_STYLES: Mapping[str, Mapping[str, Any]] = {
     "mean_intensity": {"color": LIGHT_GREY, "linestyle": (0, (1, 1.5)), "linewidth": 2.0},
 }
 
-_SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ganspect",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8a94a3",
-    "axes.labelcolor": "#333f50",
-    "axes.grid": True,
-    "grid.color": "#e6e9ee",
-    "xtick.color": "#4a5565",
-    "ytick.color": "#4a5565",
-    "legend.frameon": False,
-}
-_SIZE_INCHES = (5.6, 4.2)
 _BINS = 40
 
 
@@ -66,34 +44,34 @@ class Line:
 
 def roc_plot(lines: Sequence[Line], labels: Labels) -> str:
     """Draw the share of defects found over the share of normal images flagged."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _axes("normal images flagged (false-positive rate)", "defects found (true-positive rate)")
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_axes("normal images flagged (false-positive rate)", "defects found (true-positive rate)")
         axes.plot([0, 1], [0, 1], color="#c9d0d9", linewidth=1)
         for line in lines:
             curves = curves_of(line.scores, labels)
             axes.plot(curves.fpr[0], curves.tpr[0], label=line.name, **line.style)
         _shares(axes)
         axes.legend(loc="lower right")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def precision_recall_plot(lines: Sequence[Line], labels: Labels) -> str:
     """Draw the share of flagged images that are defective over the share of defects found."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _axes("defects found (recall)", "flagged images that are defective (precision)")
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_axes("defects found (recall)", "flagged images that are defective (precision)")
         axes.axhline(float((labels == 1).mean()), color="#c9d0d9", linewidth=1)
         for line in lines:
             curves = curves_of(line.scores, labels)
             axes.step(curves.tpr[0, 1:], curves.precision[0, 1:], where="pre", label=line.name, **line.style)
         _shares(axes)
         axes.legend(loc="lower left")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def histogram_plot(scores: Floats, labels: Labels, threshold: float) -> str:
     """Draw how the scores of either class are spread, and the threshold; scores of +inf fall into the last bin."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _axes("anomaly score", "share of the class", wide=True)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_axes("anomaly score", "share of the class", wide=True)
         finite = np.append(scores[np.isfinite(scores)], threshold)
         edges = np.linspace(finite.min(), max(finite.max(), finite.min() + 1e-9), _BINS + 1)
         for value, name, colour, hatch in ((0, "normal", BLUE, None), (1, "anomalous", VERMILLION, "////")):
@@ -109,13 +87,13 @@ def histogram_plot(scores: Floats, labels: Labels, threshold: float) -> str:
         )
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
         axes.legend(loc="upper right")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def curve_plot(curve: Curve) -> str:
     """Draw the AUROC of the best score so far over the number of iterations, with its 95% band."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _axes("iterations of the search", "AUROC", wide=True)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_axes("iterations of the search", "AUROC", wide=True)
         if curve.encoder_start is not None:
             _band(axes, curve.iterations, curve.encoder_start, "from the encoder's start", SYSTEM_STYLES["search"])
         _band(axes, curve.iterations, curve.random_start, "from random starts", SYSTEM_STYLES["pca"])
@@ -124,7 +102,7 @@ def curve_plot(curve: Curve) -> str:
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.legend(loc="lower right")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def _band(axes: Axes, iterations: Sequence[int], line: Sequence[Interval], name: str, style: Mapping[str, Any]) -> None:
@@ -133,24 +111,8 @@ def _band(axes: Axes, iterations: Sequence[int], line: Sequence[Interval], name:
     axes.plot(iterations, [point.value for point in line], marker="o", markersize=4.5, label=name, **style)
 
 
-def _axes(x_label: str, y_label: str, *, wide: bool = False) -> tuple[Figure, Axes]:
-    width, height = _SIZE_INCHES
-    figure = Figure(figsize=(1.55 * width if wide else width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_axisbelow(True)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    return figure, axes
-
-
 def _shares(axes: Axes) -> None:
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-
-
-def _svg(figure: Figure) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return text.getvalue()

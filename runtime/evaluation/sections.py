@@ -223,7 +223,8 @@ def _health(health: Metrics) -> str:
 def _environment(environment: Metrics) -> str:
     backend = environment["backend"]
     return (
-        f"ganspect {environment['ganspect']}, {backend['name']} {backend['version']}, Python {environment['python']}, "
+        f"ganspect {environment['ganspect']}, {backend['name']} {backend['version']} "
+        f"in {backend['precision']}, Python {environment['python']}, "
         f"{environment['processor']} ({environment['cores']} cores), {environment['evaluated']}"
     )
 

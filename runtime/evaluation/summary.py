@@ -19,10 +19,10 @@ from ganspect.runtime.evaluation.bootstrap import Floats, Interval
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
 from ganspect.runtime.evaluation.kinds import kinds_of
-from ganspect.runtime.evaluation.machine import machine
 from ganspect.runtime.evaluation.metrics import auroc_difference, auroc_interval, has_both_classes, image_metrics
 from ganspect.runtime.evaluation.operating_point import operating_point
 from ganspect.runtime.inspector import Mode
+from ganspect.runtime.machine import machine
 from ganspect.scoring import SCORES
 
 Json: TypeAlias = dict[str, Any]

@@ -31,6 +31,7 @@ class CountingBackend:
     def __init__(self, backend: Backend) -> None:
         self.calls: list[tuple[str, int]] = []
         self.name, self.version = backend.name, backend.version
+        self.precision, self.device = backend.precision, backend.device
         self._backend = backend
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:

@@ -202,7 +202,7 @@ def test_encoder_mode_has_its_own_score_and_threshold(copy, tiny_bundle, normal_
     with load(folder, mode="encoder") as inspector:
         assert inspector.threshold == open_bundle(folder).require_calibration().encoder.value
         verdict = inspector.inspect(normal_frames[0])
-        scores = LatentSearch(inspector.bundle, inspector._backend).score(tiles[:1])
+        scores = LatentSearch(inspector.bundle, inspector.backend).score(tiles[:1])
     assert verdict.score == scores.encoder_score[0]
     assert (verdict.outcome, verdict.steps, verdict.start_score) == ("complete", 0, None)
     assert verdict.latency_ms["search"] == 0

@@ -1,0 +1,102 @@
+"""A lower precision that changes no verdict: where its score is near the threshold, float32 decides.
+
+A search in bfloat16 ends with another best score than one in float32, by a percent or so. Far from the threshold that
+is no matter; within a guard on both sides of it, which verification measures, the tile is searched again in float32.
+Few parts lie there, so what the lower precision saves is kept.
+
+    backend = Guarded(low, exact, Guard(search=0.004, encoder=1e-5))
+    LatentSearch(bundle, backend).screen(...)       # takes notice of the guard by itself
+"""
+
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganspect.records import Precision, Record
+from ganspect.runtime.backends import Arrays, Backend
+from ganspect.runtime.rows import Array
+
+if TYPE_CHECKING:
+    from ganspect.runtime.search import SearchedTiles, StartScores
+
+
+class Guard(Record):
+    """Distances from the thresholds within which float32 decides, in units of the scores.
+
+    Attributes:
+        search: of the search's score.
+        encoder: of the encoder mode's score; 0 without an encoder.
+    """
+
+    search: float
+    encoder: float
+
+
+class Guarded:
+    """A backend in a lower precision with the same in float32 beside it; runs graphs in the lower one.
+
+    Attributes:
+        name: of the backend.
+        version: of the backend.
+        precision: the lower one.
+        device: of the backend.
+        exact: the backend in float32.
+        guard: where it decides.
+    """
+
+    def __init__(self, low: Backend, exact: Backend, guard: Guard) -> None:
+        """Take two backends opened on the same bundle; both are closed with this one."""
+        self.name, self.version, self.device = low.name, low.version, low.device
+        self.precision: Precision = low.precision
+        self.exact, self.guard = exact, guard
+        self._low = low
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """Run a graph in the lower precision."""
+        return self._low.run(graph, inputs)
+
+    def close(self) -> None:
+        """Free both."""
+        self._low.close()
+        self.exact.close()
+
+    def __enter__(self) -> "Guarded":
+        """Return the backend."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free both."""
+        self.close()
+
+
+def near(scores: Array, threshold: float, width: float) -> Array:
+    """Return the indices of scores within `width` of a threshold; what is no number is far from it."""
+    return np.flatnonzero(np.abs(scores - np.float32(threshold)) <= width)
+
+
+def with_exact_tiles(found: "SearchedTiles", tiles: Array, exact: "SearchedTiles") -> "SearchedTiles":
+    """Return searched tiles with some of them as float32 found them; their iterations are counted in both."""
+    fields = {}
+    for name in ("score", "latent", "reconstruction", "residual", "points"):
+        values = getattr(found, name).copy()
+        values[tiles] = getattr(exact, name)
+        fields[name] = values
+    steps, outcome = found.steps.copy(), list(found.outcome)
+    steps[tiles] += exact.steps
+    for tile, decided in zip(tiles, exact.outcome, strict=True):
+        outcome[tile] = decided
+    return replace(found, **fields, steps=steps, outcome=tuple(outcome))
+
+
+def with_exact_starts(start: "StartScores", tiles: Array, exact: "StartScores") -> "StartScores":
+    """Return what the score graph said, with some tiles as float32 says it."""
+    fields = {}
+    for name in ("latent", "encoder_score", "start_score", "reconstruction", "residual"):
+        values = getattr(start, name).copy()
+        values[tiles] = getattr(exact, name)
+        fields[name] = values
+    return replace(start, **fields)
