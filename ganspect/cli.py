@@ -29,6 +29,18 @@ app = typer.Typer(
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'ganspect export' wrote.")]
 Mode = Annotated[Literal["search", "encoder"], typer.Option(help="Latent search, or the encoder's score alone.")]
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe.")]
+Runner = Annotated[
+    str, typer.Option(help="What runs the graphs, such as openvino; auto: the fastest one that was verified here.")
+]
+Precisely = Annotated[
+    Literal["fp32", "bf16", "fp16", "int8"] | None, typer.Option(help="Of the convolutions; default: fp32.")
+]
+Backends = Annotated[
+    list[str], typer.Option("--backend", metavar="B[,B]", help="Repeatable; default: every one that is installed.")
+]
+Precisions = Annotated[
+    list[str], typer.Option("--precision", metavar="P[,P]", help="Repeatable; default: all that a backend offers.")
+]
 Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
 
 
@@ -113,7 +125,8 @@ def evaluate(
     mode: Mode = "search",
     curve: Annotated[bool, typer.Option(help="Also draw AUROC over the number of iterations.")] = False,
     steps: Steps = None,
-    backend: Annotated[str, typer.Option(help="What runs the graphs.")] = "onnxruntime",
+    backend: Runner = "onnxruntime",
+    precision: Precisely = None,
     data_path: Annotated[Path | None, typer.Option(help="File of a data set that no package brings.")] = None,
 ) -> None:
     """Measure a bundle, as deployed, on labelled images, beside PCA and mean intensity.
@@ -123,7 +136,17 @@ def evaluate(
     with _extra("report"):
         from ganspect.runtime.evaluation import evaluate_bundle
 
-    evaluate_bundle(bundle, data, out, mode=mode, curve=curve, steps=steps, backend=backend, data_path=data_path)
+    evaluate_bundle(
+        bundle,
+        data,
+        out,
+        mode=mode,
+        curve=curve,
+        steps=steps,
+        backend=backend,
+        precision=precision,
+        data_path=data_path,
+    )
 
 
 @app.command()
@@ -141,7 +164,8 @@ def screen(
     save_anomalies: Annotated[bool, typer.Option(help="Save a picture of every anomalous frame.")] = False,
     video: Annotated[bool, typer.Option(help="Write an overlay video.")] = False,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    backend: Annotated[str, typer.Option(help="What runs the graphs.")] = "onnxruntime",
+    backend: Runner = "onnxruntime",
+    precision: Precisely = None,
 ) -> None:
     """Give a verdict on every frame of a source; results.jsonl has a line for each, written as it is decided.
 
@@ -149,8 +173,90 @@ def screen(
     """
     from ganspect.runtime.screening import ScreenOptions, screen_source
 
-    options = ScreenOptions(mode, budget_ms, steps, save_anomalies, video, max_frames, backend)
+    options = ScreenOptions(mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision)
     screen_source(bundle, source, out, options)
+
+
+@app.command()
+def build(
+    bundle: BundleFolder,
+    target: Annotated[
+        list[str], typer.Option(metavar="T", help="openvino, tensorrt, tensorrt-rtx, tensorrt-rtx:sm86,sm120, …")
+    ],
+    precision: Annotated[
+        list[str], typer.Option(metavar="P", help="fp32, bf16, fp16 or int8: of the convolutions.")
+    ] = ["fp32"],  # noqa: B006
+    again: Annotated[bool, typer.Option("--again", help="Build also what the bundle's engines hold.")] = False,
+) -> None:
+    """Build the engines of a bundle on this device, or ahead of time for other GPUs, and show what they take and give.
+
+    Example: ganspect build bundle --target openvino --target tensorrt-rtx:sm86,sm120
+    """
+    from ganspect.runtime.building import build_bundle
+
+    build_bundle(bundle, target, precision, again=again)
+
+
+@app.command()
+def verify(
+    bundle: BundleFolder,
+    backend: Backends = [],  # noqa: B006
+    precision: Precisions = [],  # noqa: B006
+    flip_limit: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of verdicts near the threshold that may flip.")
+    ] = 0.001,
+) -> None:
+    """Check a bundle's files, and that backends and precisions give the verdicts of the float32 reference.
+
+    Example: ganspect verify bundle --backend openvino --precision bf16
+    """
+    from ganspect.runtime.verification import verify_bundle
+
+    verify_bundle(bundle, _split(backend), _split(precision), flip_limit=flip_limit)
+
+
+@app.command()
+def bench(
+    bundle: BundleFolder,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for bench.json and index.html.")],
+    backend: Backends = [],  # noqa: B006
+    precision: Precisions = [],  # noqa: B006
+    batch: Annotated[str, typer.Option(metavar="N,N", help="Images in one call, with commas between.")] = "1,16",
+    steps: Steps = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Time the same search in PyTorch too, on the run's networks.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Time to measure each row for.")] = 2.0,
+    data: Annotated[
+        str | None, typer.Option(help="Labelled images for the early exit, as 'evaluate' takes them; default: random.")
+    ] = None,
+    data_path: Annotated[Path | None, typer.Option(help="File of a data set that no package brings.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="metrics.json of an evaluation with --curve, for AUROC over latency.")
+    ] = None,
+) -> None:
+    """Measure latency, throughput and memory on this machine, by backend, precision and batch, beside PyTorch.
+
+    Example: ganspect bench bundle --batch 1,16 --against run --out bench
+    """
+    with _extra("report"):
+        from ganspect.runtime.bench import BenchOptions, bench_bundle
+
+    options = BenchOptions(
+        tuple(_split(backend)), tuple(_split(precision)), batch, steps, against, seconds, data, data_path, metrics
+    )
+    bench_bundle(bundle, out, options)
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine can run: backends, versions, devices, and the command for what is missing.
+
+    Example: ganspect doctor
+    """
+    from ganspect.runtime.doctor import show_doctor
+
+    show_doctor()
 
 
 def main() -> NoReturn:
@@ -176,6 +282,10 @@ def _extra(name: str) -> Iterator[None]:
         if package in ("", "ganspect"):
             raise
         raise MissingDependencyError(f"{package} is not installed; run: pip install 'ganspect[{name}]'") from error
+
+
+def _split(values: list[str]) -> list[Any]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
 def _usage_sentence(error: Any) -> str:
