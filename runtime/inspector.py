@@ -18,12 +18,13 @@ from ganspect.config import nearest
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
 from ganspect.records import CalibrationRecord, Precision, Threshold
-from ganspect.runtime.backends import Backend
+from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
 from ganspect.runtime.scale import score_scale
 from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartScores
+from ganspect.runtime.upcoming import Upcoming
 from ganspect.runtime.verdict import Verdict
 from ganspect.runtime.verification.choice import open_verified
 
@@ -61,6 +62,7 @@ class Inspector:
         calibration: the one in force.
         grid: how frames become tiles.
         backend: what runs the graphs; closed with the inspector.
+        upcoming: what will run them, while it opens in the background.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Inspector:
         _require_counted(self.steps, bundle.manifest.search.burn_in)
         self.grid = tile_grid(bundle)
         self.backend = backend
+        self.upcoming: Upcoming | None = None
         self._budget_ms = budget_ms
         self._after_search_ms = 0.0
         self._search = LatentSearch(bundle, backend)
@@ -95,6 +98,7 @@ class Inspector:
         steps: int | None = None,
         budget_ms: float | None = None,
         threads: int | None = None,
+        meanwhile: str | None = None,
     ) -> "Inspector":
         """Open a bundle, load its graphs and run each once.
 
@@ -107,6 +111,8 @@ class Inspector:
             budget_ms: time for a frame, from the start of preprocessing; then the search stops, and a frame that
                 has not cleared is `undecided`. None: no limit.
             threads: that a graph may use; None: as many as this process may run on.
+            meanwhile: a backend that runs the graphs in fp32 until `backend` is ready, which opens in the background:
+                TensorRT may build engines for minutes. None: wait for it.
 
         Raises:
             BundleError: the bundle is damaged, or has no encoder in encoder mode.
@@ -118,12 +124,19 @@ class Inspector:
         _check_options(mode, steps, budget_ms)
         bundle = open_bundle(Path(folder))
         bundle.require_calibration()
-        opened = open_verified(backend, bundle, threads=threads, precision=precision)
+
+        def open_asked() -> Backend:
+            return open_verified(backend, bundle, threads=threads, precision=precision)
+
+        opened = open_asked() if meanwhile is None else open_backend(meanwhile, bundle, threads=threads)
         try:
-            return cls(bundle, opened, mode=mode, steps=steps, budget_ms=budget_ms)
+            inspector = cls(bundle, opened, mode=mode, steps=steps, budget_ms=budget_ms)
         except BaseException:
             opened.close()
             raise
+        if meanwhile is not None:
+            inspector.upcoming = Upcoming(lambda: _warm_search(bundle, open_asked()), backend)
+        return inspector
 
     def inspect(self, frame: Frame) -> Verdict:
         """Judge one frame.
@@ -134,6 +147,7 @@ class Inspector:
         Raises:
             ImageError: other dimensions, channels or dtype than these, or values beyond the model's bits.
         """
+        self._switch()
         begin_ns = time.perf_counter_ns()
         tiles = to_tiles(frame, self.grid)
         preprocess_ms = _since_ms(begin_ns)
@@ -179,6 +193,12 @@ class Inspector:
         """Free the graphs."""
         self.close()
 
+    def _switch(self) -> None:
+        ready = None if self.upcoming is None else self.upcoming.take()
+        if ready is not None:
+            self.backend.close()
+            self.backend, self._search, self.upcoming = ready.backend, ready, None
+
     def _judge(self, tiles: Tiles, begin_ns: int) -> _Finding:
         score_begin_ns = time.perf_counter_ns()
         start = self._search.score(tiles.images)
@@ -209,6 +229,12 @@ def tile_grid(bundle: Bundle) -> TileGrid:
     """Return how frames become a bundle's tiles."""
     image = bundle.manifest.image
     return TileGrid(image.size_hw, image.channels, image.bits, image.fit, image.overlap)
+
+
+def _warm_search(bundle: Bundle, backend: Backend) -> LatentSearch:
+    search = LatentSearch(bundle, backend)
+    search.warm_up()
+    return search
 
 
 def _check_options(mode: str, steps: int | None, budget_ms: float | None) -> None:

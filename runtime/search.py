@@ -85,6 +85,7 @@ class LatentSearch:
 
     Attributes:
         bundle: what is run.
+        backend: what runs it.
         has_encoder: whether there is a score graph, and so a start for each image.
     """
 
@@ -102,7 +103,7 @@ class LatentSearch:
         """
         self.bundle = bundle
         self.has_encoder = "score" in bundle.manifest.graphs
-        self._backend = backend
+        self.backend = backend
         self._pace = Pace()
         self._pixel_maps: dict[str, Array] = {}
         if bundle.manifest.scores.needs_pixel_statistics:
@@ -127,7 +128,7 @@ class LatentSearch:
 
     def _score(self, images: Array) -> StartScores:
         outputs = [
-            self._backend.run("score", {"image": images[tiles], **self._maps("score")})
+            self.backend.run("score", {"image": images[tiles], **self._maps("score")})
             for tiles in self._batches(np.arange(len(images)), restarts=1)
         ]
         return StartScores(**{name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]})
@@ -262,7 +263,7 @@ class LatentSearch:
             "threshold": np.asarray(threshold, np.float32),
             **self._maps("search"),
         }
-        rows.put(tiles, self._backend.run("search", inputs))
+        rows.put(tiles, self.backend.run("search", inputs))
         elapsed_ms = (time.perf_counter_ns() - begin_ns) / 1e6
         taken = int(rows.searched[tiles].max()) - done
         self._pace.record(rows=len(tiles) * rows.restarts, steps=max(1, taken), elapsed_ms=elapsed_ms)
