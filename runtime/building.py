@@ -18,6 +18,7 @@ from ganspect.errors import BundleError, ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import BACKENDS, find_engine
 from ganspect.runtime.engines import BuiltEngine, EngineCache, Port
+from ganspect.runtime.verification import verify_bundle
 
 _AS_EXPORTED = "onnxruntime"
 """With what the targets begin that have no engines here: they load the ONNX graphs as export wrote them."""
@@ -31,11 +32,17 @@ class _Target:
     backend: Any
     device: str | None
 
+    @property
+    def ahead_of_time(self) -> bool:
+        """Return whether engines are built for kinds of GPU, not for a device of this machine."""
+        return self.name.startswith("tensorrt-rtx:")
+
 
 def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str], *, again: bool = False) -> None:
     """Build every graph of a bundle for every target in every precision, or find it among the bundle's engines.
 
-    All targets are looked at before the first is built. A graph that cannot be built leaves the other engines whole.
+    The names of all targets are looked at before the first is built. A graph that cannot be built leaves the other
+    engines whole. A precision below fp32 is verified at once where its device is in this machine.
 
     Args:
         folder: the bundle.
@@ -48,6 +55,7 @@ def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str]
         BundleError: the bundle has no graphs of a precision, or some could not be built.
         DeviceError: a target's device is not here.
         MissingDependencyError: a target's package is not installed.
+        VerificationError: a precision changes verdicts.
     """
     bundle, asked = open_bundle(folder), _precisions(precisions)
     console, failures = Console(), dict[str, str]()
@@ -60,6 +68,8 @@ def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str]
             failures |= failed
             if built:
                 console.print(_table(target.name, precision, built))
+            if not failed and precision != "fp32" and not target.ahead_of_time:
+                verify_bundle(folder, [target.name], [precision])
     if failures:
         raise BundleError(_sentence(failures))
 
