@@ -28,8 +28,8 @@ from ganspect.files import require_writable, write_json
 from ganspect.progress import progress_bar
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.evaluation.labelled import open_test_data, read_labelled
-from ganspect.runtime.evaluation.machine import machine
 from ganspect.runtime.evaluation.passes import largest_of_frames
+from ganspect.runtime.machine import machine
 from ganspect.runtime.rows import Array, Rows
 from ganspect.runtime.search import LatentSearch
 

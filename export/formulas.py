@@ -49,10 +49,14 @@ class Deployed:
         return cls(search, system.paper_score if encoder == "paper" else encoder)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Return those that the score graph gives, in its order: the encoder's, and the search's at its start."""
+        return (self.search,) if self.encoder is None else (self.encoder, self.search)
+
+    @property
     def needs_pixel_statistics(self) -> bool:
         """Return whether one of them does; every graph that scores then takes the two maps."""
-        names = (self.search, self.encoder)
-        return any(SCORES[name].needs_pixel_statistics for name in names if name is not None)
+        return any(SCORES[name].needs_pixel_statistics for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Formulas:
         """Take one iteration of the search: forward, gradient, best so far, Adam."""
 
         def loss_and_score(latent: Tensor) -> tuple[Tensor, Tensor]:
-            match = self._match(x, fixed, self.system.generator(latent), pixels)
+            match = self.match(x, fixed, self.system.generator(latent), pixels)
             return search_loss(self.loss, match).sum(), self.score.of(match, self.weights)
 
         gradient, score = torch.func.grad(loss_and_score, has_aux=True)(state.latent)
@@ -137,23 +141,30 @@ class Formulas:
         x = to_image(image)
         latent = self.system.encode(x)
         match = with_pixels(self.system.match(x, latent), pixels)
-        names = (self.deployed.encoder, self.deployed.search)
-        scores = (SCORES[name].of(match, self.weights) for name in names if name is not None)
+        scores = (SCORES[name].of(match, self.weights) for name in self.deployed.names)
         return latent, *scores, to_pixels(match.reconstruction), residual_map(x, match.reconstruction)
 
-    @property
-    def _needs(self) -> frozenset[Need]:
-        """Return what the search takes of the system's views."""
-        return (self.score.needs | self.loss.needs) - {"pixels"}
-
-    def _match(
+    def match(
         self, x: Tensor, fixed: Mapping[str, Tensor], reconstruction: Tensor, pixels: tuple[Tensor, ...]
     ) -> Match:
+        """Return an image beside a reconstruction, with as much of the system's views as loss and score need.
+
+        Args:
+            x: (N,C,H,W) in [-1, 1].
+            fixed: what `prepare` returned of it, by the names in `fixed`.
+            reconstruction: (N,C,H,W) in [-1, 1].
+            pixels: the two pixel maps, or nothing.
+        """
         anchor = fixed.get("anchor")
         # What nothing needs is not traced; and without its anchor a discriminator of pairs could not see.
         seen = self.system.see(reconstruction, anchor) if self._needs else Seen()
         of_image = Seen(fixed.get("features"), fixed.get("logit"))
         return with_pixels(matched(x, of_image, reconstruction, seen, anchor), pixels)
+
+    @property
+    def _needs(self) -> frozenset[Need]:
+        """Return what the search takes of the system's views."""
+        return (self.score.needs | self.loss.needs) - {"pixels"}
 
 
 def compose(system: System, search: SearchRecord, score: str, encoder_score: str) -> Formulas:
@@ -191,14 +202,14 @@ def with_pixels(match: Match, pixels: tuple[Tensor, ...]) -> Match:
 
 
 def to_image(pixels: Tensor) -> Tensor:
-    """Turn (N,H,W,C) uint8 into (N,C,H,W) float32 in [-1, 1]."""
-    image: Tensor = to_unit_range(pixels.permute(0, 3, 1, 2).float())
+    """Turn (N,H,W,C) uint8 into (N,C,H,W) float32 in [-1, 1]; uint8 is only cast, as TensorRT takes no more of it."""
+    image: Tensor = to_unit_range(pixels.float().permute(0, 3, 1, 2))
     return image
 
 
 def to_pixels(image: Tensor) -> Tensor:
     """Turn (N,C,H,W) float32 in [-1, 1] into (N,H,W,C) uint8, rounded."""
-    return ((image + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    return ((image + 1.0) * 127.5).round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def _fold_system(system: System) -> System:

@@ -11,7 +11,7 @@ Shapes: images (N,C,H,W) float32 in [-1, 1]; features (N,...) float32; a score o
 from ganspect.scoring.arrays import Array, residual_map, to_unit_range
 from ganspect.scoring.match import DEVIATION_FLOOR, Match
 from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
-from ganspect.scoring.search import Adam, SearchLoss, State, cleared, iterate, search_loss
+from ganspect.scoring.search import Adam, SearchLoss, State, adam_step, cleared, iterate, search_loss
 
 __all__ = [
     "CONTRAST_SHARE",
@@ -27,6 +27,7 @@ __all__ = [
     "ScoreWeights",
     "SearchLoss",
     "State",
+    "adam_step",
     "cleared",
     "iterate",
     "residual_map",

@@ -115,7 +115,7 @@ def iterate(state: State, score: Array, gradient: Array, adam: Adam, threshold: 
     best_latent = numeric.where(better[:, None], state.latent, state.best_latent)
     step = numeric.where(was_done, state.step, state.step + 1)
     stays = cleared(best_score, state.part, threshold)[:, None]
-    latent, adam_m, adam_v = _adam_step(state, gradient, step, adam)
+    latent, adam_m, adam_v = adam_step(state, gradient, step, adam)
     return State(
         numeric.where(stays, state.latent, latent),
         numeric.where(stays, state.adam_m, adam_m),
@@ -127,7 +127,15 @@ def iterate(state: State, score: Array, gradient: Array, adam: Adam, threshold: 
     )
 
 
-def _adam_step(state: State, gradient: Array, step: Array, adam: Adam) -> tuple[Array, Array, Array]:
+def adam_step(state: State, gradient: Array, step: Array, adam: Adam) -> tuple[Array, Array, Array]:
+    """Return latent and both moments after one update of every row (Kingma & Ba 2015, algorithm 1).
+
+    Args:
+        state: before it.
+        gradient: (N,D) at `state.latent`.
+        step: (N,) updates with this one, from 1.
+        adam: the settings.
+    """
     numeric = namespace(gradient)
     adam_m = state.adam_m * adam.beta1 + gradient * (1.0 - adam.beta1)
     adam_v = state.adam_v * adam.beta2 + gradient * gradient * (1.0 - adam.beta2)

@@ -7,9 +7,10 @@ from torch import nn
 
 from ganspect.bundle import open_bundle
 from ganspect.errors import RunError
-from ganspect.export.bench_reference import LeanSearch, formulas_of, require_same_model
+from ganspect.export.bench_reference import require_same_model
 from ganspect.export.floor import matrix_gflop_per_s, step_gflop
 from ganspect.export.formulas import to_image
+from ganspect.export.lean_search import LeanSearch, formulas_of
 from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.runtime.backends import open_backend
 from ganspect.runtime.bench.workloads import start_latents

@@ -1,0 +1,43 @@
+"""AUROC over iterations from an evaluation's metrics.json, to be drawn over time.
+
+curve = read_curve(Path("report/metrics.json"))
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganspect.errors import DataError
+
+
+@dataclass(frozen=True)
+class Curve:
+    """AUROC of the best score after so many iterations.
+
+    Attributes:
+        iterations: the counts.
+        encoder_start: at each; None without an encoder.
+        random_start: at each.
+    """
+
+    iterations: tuple[int, ...]
+    encoder_start: tuple[float, ...] | None
+    random_start: tuple[float, ...]
+
+
+def read_curve(path: Path) -> Curve:
+    """Read the curve in an evaluation's metrics.json.
+
+    Raises:
+        DataError: it cannot be read, or the evaluation drew no curve.
+    """
+    try:
+        curve = json.loads(path.read_text(encoding="utf-8"))["curve"]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; give the metrics.json of an evaluation") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no metrics.json of 'ganspect evaluate'; give one") from error
+    if curve is None:
+        raise DataError(f"{path} has no curve; make one with: ganspect evaluate BUNDLE DATA --curve --out DIR")
+    encoder = curve["encoder_start"]
+    return Curve(tuple(curve["iterations"]), None if encoder is None else tuple(encoder), tuple(curve["random_start"]))
