@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -27,6 +28,7 @@ from ganspect.records import Precision, Record
 ENGINES_FOLDER = "engines"
 INDEX = "engines.json"
 
+Array: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Source: TypeAlias = Literal["cached", "built", "rebuilt"]
 
 
@@ -165,6 +167,20 @@ class EngineCache:
         if content is None:
             print_warning(f"{self._folder / record.file} is damaged or gone; the graph is compiled instead")
         return content
+
+    def mapped(self, key: EngineKey) -> Array | None:
+        """Return what `content` does as a (size,) uint8 array that lies in the file, so that it is in memory once."""
+        record = self.find([key])
+        if record is None:
+            return None
+        path = self._folder / record.file
+        if path.parent == self._folder and path.is_file() and path.stat().st_size:
+            # Copy on write: runtimes ask for memory that could be written, and none writes.
+            content: Array = np.memmap(path, np.uint8, mode="c")
+            if hashlib.sha256(content.data).hexdigest() == record.sha256:
+                return content
+        print_warning(f"{path} is damaged or gone; the graph is compiled instead")
+        return None
 
     def find(self, keys: list[EngineKey]) -> EngineRecord | None:
         """Return the record of an engine that serves all the keys, or None."""

@@ -5,22 +5,22 @@ with OpenVino(bundle, threads=2, precision="bf16") as backend:
 """
 
 import contextlib
-import io
 import os
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import openvino
-from openvino import CompiledModel, ConstOutput, Core, InferRequest
+from openvino import CompiledModel, ConstOutput, Core, InferRequest, Tensor
 
 from ganspect.bundle import Bundle
 from ganspect.errors import BundleError, DeviceError
 from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Arrays
 from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
-from ganspect.runtime.engines import BuiltEngine, EngineCache, EngineKey, Port
+from ganspect.runtime.engines import Array, BuiltEngine, EngineCache, EngineKey, Port
 
 _CPU = "CPU"
 _CPU_FORMS: Forms = {"fp32": ("phases",), "bf16": ("phases-bf16", "bf16"), "int8": ("int8",)}
@@ -68,6 +68,7 @@ class OpenVino:
         self._options = _options(self._kind, threads)
         self._cache = EngineCache(bundle)
         self._requests: dict[str, InferRequest] = {}
+        self._contents: list[Tensor] = []
 
     @classmethod
     def offers(cls, bundle: Bundle, device: str | None = None) -> tuple[Precision, ...]:
@@ -113,12 +114,12 @@ class OpenVino:
             begin_ns = time.perf_counter_ns()
             exported = lambda: bytes(backend.compile(graph).export_model().getbuffer())  # noqa: E731
             content, source = cache.get_or_build([backend.key(graph)], exported, again=again)
-            model = backend.imported(content)
+            inputs, outputs = _ports(backend.imported(np.frombuffer(bytearray(content), np.uint8)))
             return BuiltEngine(
                 graph=graph,
                 precision=precision,
-                inputs=tuple(map(_port, model.inputs)),
-                outputs=tuple(map(_port, model.outputs)),
+                inputs=inputs,
+                outputs=outputs,
                 size_bytes=len(content),
                 seconds=(time.perf_counter_ns() - begin_ns) / 1e9,
                 source=source,
@@ -139,7 +140,7 @@ class OpenVino:
         Raises:
             BundleError: the bundle has no such graph, or OpenVINO cannot compile it.
         """
-        content = self._cache.content(self.key(graph))
+        content = self._cache.mapped(self.key(graph))
         if content is not None:
             # A runtime of the same version that refuses its own engine compiles the graph instead.
             with contextlib.suppress(RuntimeError):
@@ -157,9 +158,12 @@ class OpenVino:
                 "upgrade it with: pip install -U openvino"
             ) from error
 
-    def imported(self, content: bytes) -> CompiledModel:
-        """Return a graph as `export_model` wrote it."""
-        return self._core.import_model(io.BytesIO(content), self._kind, self._options)
+    def imported(self, content: Array) -> CompiledModel:
+        """Return a graph as `export_model` wrote it; its weights stay where (size,) uint8 `content` lies."""
+        tensor = Tensor(content, shared_memory=True)
+        # OpenVINO does not hold on to it, and a model whose weights are gone ends the process.
+        self._contents.append(tensor)
+        return self._core.import_model(tensor, self._kind, self._options)
 
     def key(self, graph: str) -> EngineKey:
         """Return under which key an engine of this graph is kept."""
@@ -169,6 +173,7 @@ class OpenVino:
     def close(self) -> None:
         """Free the compiled graphs."""
         self._requests.clear()
+        self._contents.clear()
 
     def __enter__(self) -> "OpenVino":
         """Return the backend."""
@@ -211,6 +216,11 @@ def _require_capability(core: Core, device: str, precision: Precision, name: str
             f"{precision} was asked for, but {name} does not compute in it by itself ({device} offers "
             f"{', '.join(can)}); use --precision fp32"
         )
+
+
+def _ports(model: CompiledModel) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Return a graph's inputs and outputs; the model is gone before what its weights lie in."""
+    return tuple(map(_port, model.inputs)), tuple(map(_port, model.outputs))
 
 
 def _port(port: ConstOutput) -> Port:

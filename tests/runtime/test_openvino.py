@@ -9,6 +9,7 @@ from ganspect.bundle import open_bundle
 from ganspect.errors import BundleError, ConfigError, DeviceError, MissingDependencyError
 from ganspect.files import sha256_of
 from ganspect.runtime.backends import offered_precisions, open_backend
+from ganspect.runtime.building import build_bundle
 from ganspect.runtime.search import LatentSearch
 from tests.runtime.conftest import change_manifest
 
@@ -87,3 +88,18 @@ def test_a_graph_that_it_cannot_compile_is_a_bundle_error(copy, tiny_bundle):
         pytest.raises(BundleError, match=r"cannot compile .*score\.phases\.onnx"),
     ):
         backend.run("score", {})
+
+
+def test_a_graph_from_the_engines_gives_the_same(copy, tiny_bundle, tiles, capsys):
+    bundle = open_bundle(copy(tiny_bundle))
+    plain, _ = searched(bundle, tiles, "openvino")
+    build_bundle(bundle.folder, ["openvino"], ["fp32"])
+    with open_backend("openvino", bundle, threads=1) as backend:
+        built = backend.run("score", {"image": tiles})
+    np.testing.assert_array_equal(built["start_score"], plain.start_score)
+    engine = next((bundle.folder / "engines").glob("openvino-score-fp32-*.engine"))
+    engine.write_bytes(engine.read_bytes()[:-1] + b"\x00\x01")
+    capsys.readouterr()
+    with open_backend("openvino", bundle, threads=1) as backend:
+        np.testing.assert_array_equal(backend.run("score", {"image": tiles})["start_score"], plain.start_score)
+    assert "is damaged or gone; the graph is compiled instead" in capsys.readouterr().out
