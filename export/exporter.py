@@ -4,6 +4,7 @@ ganspect export run --out bundle
 """
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from rich.table import Table
 from safetensors.numpy import save
 
 from ganspect import __version__
-from ganspect.bundle import MANIFEST
+from ganspect.bundle import MANIFEST, open_bundle
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
 from ganspect.export.formulas import Deployed, Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
+from ganspect.export.precision.proving import prove, require_provable
 from ganspect.export.reference import ReferenceSearch
 from ganspect.export.variants import EXACT_FORMS, check_forms, file_name, find_forms, write_forms
 from ganspect.export.weights import WEIGHTS, WeightFile
@@ -32,10 +34,11 @@ from ganspect.records import (
     ImageRecord,
     LatentRecord,
     Manifest,
+    Precision,
     ScoreRecord,
     SearchRecord,
 )
-from ganspect.runtime.calibration import calibrate
+from ganspect.runtime.calibration import calibrate, statistics_frames
 from ganspect.scoring import SCORES
 from ganspect.train.run import Run, load_run
 from ganspect.train.system import System
@@ -46,7 +49,12 @@ N_STARTS = 64
 
 
 def export_run(
-    run_folder: Path, out: Path, false_alarm_rate: float | None = None, *, system_type: type[System] | None = None
+    run_folder: Path,
+    out: Path,
+    false_alarm_rate: float | None = None,
+    precisions: Sequence[Precision] = (),
+    *,
+    system_type: type[System] | None = None,
 ) -> None:
     """Export and calibrate a finished run; print what was written.
 
@@ -54,11 +62,13 @@ def export_run(
         run_folder: as `ganspect train` wrote it.
         out: the bundle's folder; an older bundle there is replaced when the new one is whole.
         false_alarm_rate: to calibrate for; None: 1%, or the least that the held-out images support.
+        precisions: to quantize for, where one is int8, and to prove on the backends that are installed here.
         system_type: a system that is not in `ganspect.train.systems.SYSTEMS`.
 
     Raises:
         RunError: the run is unfinished or damaged, or its data moved.
-        VerificationError: a graph does not compute what PyTorch computes.
+        VerificationError: a graph does not compute what PyTorch computes, or a precision changes verdicts.
+        ConfigError: a precision that is unknown, that this system cannot have, or that nothing here runs.
         CalibrationError: too few held-out images for the rate.
         OutputError: `out` cannot be written or holds something else.
     """
@@ -66,6 +76,7 @@ def export_run(
     require_replaceable(out, marker=MANIFEST)
     require_writable(out.parent)
     run = load_run(run_folder, system_type=system_type)
+    require_provable(precisions, run.system)
     held_out = [(sample.name, frame) for sample, frame in run.held_out()]
     with new_folder(out, what=MANIFEST) as folder:
         with console.status("tracing the graphs, gradient and search loop included"):
@@ -74,6 +85,8 @@ def export_run(
             figures = check_parity(run.system, run.recipe, folder)
         write_manifest(run, folder, figures)
         calibration = calibrate(folder, held_out, false_alarm_rate, f"held out of {run.training.source}")
+        if precisions:
+            prove(folder, precisions, statistics_frames(open_bundle(folder), held_out))
     _print_summary(out, figures, calibration)
     _print_warnings(run)
 

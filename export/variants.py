@@ -5,9 +5,10 @@
     search.phases.onnx          OpenVINO on a CPU
     search.phases-bf16.onnx     the same with its convolutions in bfloat16
     search.bf16.onnx, search.fp16.onnx    TensorRT, GPUs
+    score.int8.onnx, score.int8-symmetric.onnx    only on request; see `ganspect.export.precision.int8`
 
-All forms read the same weights file; each is a few ten kilobytes of nodes. Which form a backend takes is in
-`ganspect.runtime.backends`, and follows from docs/performance.md.
+All forms read the same weights file; each is a few ten kilobytes of nodes, and the int8 ones have their int8 weights
+too. Which form a backend takes is in `ganspect.runtime.backends`, and follows from docs/performance.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +37,9 @@ FORMS: Mapping[str, tuple[Rewrite, ...]] = {
 EXACT_FORMS = ("loop-weights", "phases")
 """Forms that compute in float32 what the plain graph computes, up to rounding."""
 
+INT8_FORMS = ("int8", "int8-symmetric")
+"""Forms that need images to be made, and so are not among `FORMS`."""
+
 
 def write_forms(graph: str, model: onnx.ModelProto, folder: Path) -> None:
     """Write every form of a graph that differs from it, beside it.
@@ -62,7 +66,7 @@ def file_name(graph: str, form: str | None = None) -> str:
 
 def find_forms(graph: str, folder: Path) -> dict[str, str]:
     """Return the files of a graph's forms that a folder holds, by the form's name."""
-    names = {form: file_name(graph, form) for form in (*FORMS, "int8")}
+    names = {form: file_name(graph, form) for form in (*FORMS, *INT8_FORMS)}
     return {form: name for form, name in names.items() if (folder / name).is_file()}
 
 
@@ -73,10 +77,19 @@ def check_forms(folder: Path) -> None:
         VerificationError: one is not; says which.
     """
     for path in sorted(folder.glob("*.*.onnx")):
-        try:
-            onnx.checker.check_model(str(path), full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise VerificationError(f"{path.name} is not valid ONNX ({error}); report this with the recipe") from error
+        check_form(path)
+
+
+def check_form(path: Path) -> None:
+    """Check that a form is valid ONNX; its weights must be there.
+
+    Raises:
+        VerificationError: it is not.
+    """
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise VerificationError(f"{path.name} is not valid ONNX ({error}); report this with the recipe") from error
 
 
 def _differs(rewritten: onnx.ModelProto, model: onnx.ModelProto) -> bool:

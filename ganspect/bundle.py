@@ -65,8 +65,8 @@ class Bundle:
         return self.folder / next((record.variants[form] for form in variants if form in record.variants), record.file)
 
     def has_variant(self, *variants: str) -> bool:
-        """Return whether the bundle has a search graph in any of these forms."""
-        return any(form in self.manifest.graphs["search"].variants for form in variants)
+        """Return whether any graph of the bundle is there in any of these forms."""
+        return any(form in graph.variants for graph in self.manifest.graphs.values() for form in variants)
 
     def starts(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return the stored random start latents, (R,D) float32."""

@@ -85,18 +85,17 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'ganspect train' wrote.")],
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Folder for the bundle.")],
-    false_alarm_rate: Annotated[
-        float | None, typer.Option(help="Rate to calibrate for; default: 1% or the least.")
-    ] = None,
+    false_alarm_rate: Annotated[float | None, typer.Option(help="To calibrate for; default: 1% or the least.")] = None,
+    precision: Annotated[list[str], typer.Option(metavar="P[,P]", help="Proved to keep verdicts; int8 is made.")] = [],  # noqa: B006
 ) -> None:
     """Export a run to ONNX, prove that the graphs agree with PyTorch, and calibrate on the held-out images.
 
-    Example: ganspect export run --out bundle
+    Example: ganspect export run --out bundle --precision int8
     """
     with _extra("export"):
         from ganspect.export.exporter import export_run
 
-    export_run(run, out, false_alarm_rate)
+    export_run(run, out, false_alarm_rate, _split(precision))
 
 
 @app.command()
@@ -223,17 +222,11 @@ def bench(
     precision: Precisions = [],  # noqa: B006
     batch: Annotated[str, typer.Option(metavar="N,N", help="Images in one call, with commas between.")] = "1,16",
     steps: Steps = None,
-    against: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Time the same search in PyTorch too, on the run's networks.")
-    ] = None,
+    against: Annotated[Path | None, typer.Option(metavar="RUN", help="Time its search in PyTorch too.")] = None,
     seconds: Annotated[float, typer.Option(help="Time to measure each row for.")] = 2.0,
-    data: Annotated[
-        str | None, typer.Option(help="Labelled images for the early exit, as 'evaluate' takes them; default: random.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="As 'evaluate' takes it, for the early exit.")] = None,
     data_path: Annotated[Path | None, typer.Option(help="File of a data set that no package brings.")] = None,
-    metrics: Annotated[
-        Path | None, typer.Option(help="metrics.json of an evaluation with --curve, for AUROC over latency.")
-    ] = None,
+    metrics: Annotated[Path | None, typer.Option(help="metrics.json of 'evaluate --curve', for its plot.")] = None,
 ) -> None:
     """Measure latency, throughput and memory on this machine, by backend, precision and batch, beside PyTorch.
 

@@ -91,14 +91,31 @@ class GraphRecord(Record):
     """One ONNX graph: its file and the names of its inputs and outputs, in order.
 
     `variants` are files of the same graph in other forms, by the form's name: `loop-weights` and `phases` (rewritten,
-    for runtimes that are faster on them), `bf16`, `phases-bf16`, `fp16`, `int8` (lower precision); see
-    `ganspect.export.variants`.
+    for runtimes that are faster on them), `bf16`, `phases-bf16`, `fp16`, `int8`, `int8-symmetric` (lower precision);
+    see `ganspect.export.variants`.
     """
 
     file: str
     inputs: list[str]
     outputs: list[str]
     variants: dict[str, str] = {}
+
+
+class GateRecord(Record):
+    """What the verification of one backend in one precision found when the bundle was exported.
+
+    Attributes:
+        version: of the inference engine.
+        device: its name.
+        guard: distance from the threshold within which float32 decides, by mode (`search`, `encoder`); None for
+            float32 itself.
+        agreement: by mode, the figures of `ganspect.runtime.verification.agreement.Agreement`.
+    """
+
+    version: str
+    device: str
+    guard: dict[str, float] | None
+    agreement: dict[str, dict[str, Any]]
 
 
 class TrainingRecord(Record):
@@ -148,6 +165,9 @@ class Manifest(Record):
     graphs: dict[str, GraphRecord]
     sha256: dict[str, str] = Field(description="of every file that export wrote, by its path in the bundle")
     parity: dict[str, Any]
+    precisions: dict[str, dict[str, GateRecord]] = Field(
+        default={}, description="those verified at export, and by which backends"
+    )
     training: TrainingRecord
     health: Health = Health()
     recipe: dict[str, Any]

@@ -135,6 +135,19 @@ def pixel_statistics(residuals: Sequence[np.ndarray]) -> PixelStatistics:
     return PixelStatistics(mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
 
 
+def statistics_frames(bundle: Bundle, frames: Sequence[NamedFrame]) -> list[Frame]:
+    """Return those frames that `calibrate` takes the pixel statistics from; no threshold depends on them.
+
+    Args:
+        bundle: the bundle.
+        frames: as `calibrate` takes them.
+
+    Raises:
+        CalibrationError: as `calibrate`.
+    """
+    return [frame for _, frame in _split(bundle, frames).statistics]
+
+
 def score_range(scores: Sequence[float]) -> ScoreRange | None:
     """Return the lowest and the highest of the scores that are finite; None without any."""
     finite = [score for score in scores if math.isfinite(score)]

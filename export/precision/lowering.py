@@ -64,7 +64,7 @@ class _Lowering:
             self._raise(node, region)
 
     def _region(self) -> set[ir.Node]:
-        region = {node for node in self._graph if _is_large_convolution(node)}
+        region = {node for node in self._graph if is_large_convolution(node)}
         while found := {node for node in self._graph if node not in region and self._joins(node, region)}:
             region |= found
         return region
@@ -117,7 +117,8 @@ class _Lowering:
             raise ValueError(f"{value.name} is an output in low precision")
 
 
-def _is_large_convolution(node: ir.Node) -> bool:
+def is_large_convolution(node: ir.Node) -> bool:
+    """Return whether a node is a convolution with many channels on both sides, so not the one at the image."""
     if node.op_type not in _CONVOLUTIONS:
         return False
     weight = node.inputs[1]

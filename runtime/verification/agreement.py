@@ -14,6 +14,10 @@ from ganspect.runtime.rows import Array
 FLIP_LIMIT = 0.001
 """Largest allowed share of flipped verdicts among images that straddle the threshold."""
 
+GUARD_LIMIT = 0.5
+"""Widest guard, as a share of the threshold's distance from the median normal score: one that reaches further asks
+float32 for most frames, and the lower precision saves nothing."""
+
 LEAST_RANK = 0.95
 """Least Spearman rank correlation of all scores with the reference's."""
 
@@ -56,6 +60,8 @@ class Agreement(Record):
         n_within: images within the margin, which no verdict can be asked of.
         within_flips: verdicts that differ, of these.
         within_reference_flips: verdicts that differ between the reference and itself a rounding beside, of these.
+        guard: distance from the threshold within which float32 decides.
+        room: distance of the threshold from the median score of calibration tiles; None without any.
     """
 
     n: int
@@ -73,6 +79,8 @@ class Agreement(Record):
     n_within: int
     within_flips: int
     within_reference_flips: int
+    guard: float = 0.0
+    room: float | None = None
 
     def failures(self, flip_limit: float = FLIP_LIMIT) -> list[str]:
         """Return why this is not good enough, one clause each; nothing if it is."""
@@ -88,10 +96,15 @@ class Agreement(Record):
             )
         if self.rank is not None and self.rank < LEAST_RANK:
             found.append(f"the rank correlation is {self.rank:.3f}, at least {LEAST_RANK} is asked")
+        if self.room is not None and self.guard > GUARD_LIMIT * self.room:
+            found.append(
+                f"float32 would have to decide within {self.guard:.3g} of the threshold, where at most "
+                f"{GUARD_LIMIT * self.room:.3g} is allowed, {GUARD_LIMIT:.0%} of the way to the median normal score"
+            )
         return found
 
 
-def compare(given: Scores, reference: Scores, nudged: Scores, *, threshold: float) -> Agreement:
+def compare(given: Scores, reference: Scores, nudged: Scores, *, threshold: float, guard: float = 0.0) -> Agreement:
     """Compare a backend's scores with the reference's.
 
     Args:
@@ -99,6 +112,7 @@ def compare(given: Scores, reference: Scores, nudged: Scores, *, threshold: floa
         reference: of the reference, for the same images.
         nudged: of the reference begun a rounding beside.
         threshold: T of this score.
+        guard: distance from T within which float32 decides.
     """
     scores, expected = given.together(), reference.together()
     known = np.isfinite(expected)
@@ -130,6 +144,8 @@ def compare(given: Scores, reference: Scores, nudged: Scores, *, threshold: floa
         n_within=int(within.sum()),
         within_flips=int((flipped & within).sum()),
         within_reference_flips=int((((nudged.together() <= limit) != (expected <= limit)) & within).sum()),
+        guard=guard,
+        room=_room(reference.normal, threshold),
     )
 
 
@@ -154,6 +170,11 @@ def _ranks(values: Array) -> Array:
     ends: Array = np.cumsum(counts)
     ranks: Array = (ends - (counts - 1) / 2)[inverse]
     return ranks
+
+
+def _room(normal: Array, threshold: float) -> float | None:
+    finite = normal[np.isfinite(normal)].astype(np.float64)
+    return abs(threshold - float(np.median(finite))) if len(finite) else None
 
 
 def _largest(values: Array) -> float:

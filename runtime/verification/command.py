@@ -3,15 +3,16 @@
 ganspect verify bundle --backend openvino --precision bf16
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ganspect.bundle import Bundle, open_bundle
-from ganspect.errors import BundleError, CalibrationError, GanspectError, MissingDependencyError, VerificationError
+from ganspect.errors import BundleError, CalibrationError, GanspectError, VerificationError
 from ganspect.progress import progress_bar
 from ganspect.records import Precision
 from ganspect.runtime.backends import BACKENDS, offered_precisions
@@ -19,6 +20,9 @@ from ganspect.runtime.guard import Guard
 from ganspect.runtime.verification.agreement import FLIP_LIMIT, Agreement
 from ganspect.runtime.verification.gate import Gate
 from ganspect.runtime.verification.record import Verified, add_verified
+
+Pair: TypeAlias = tuple[str, Precision]
+"""A backend's name and the precision of its convolutions."""
 
 _EXPLAINED = """\
 largest, mean: relative error of scores against ONNX Runtime in fp32 on the
@@ -55,18 +59,50 @@ def verify_bundle(
     bundle = _open(folder)
     pairs = _pairs(bundle, backends, precisions)
     results = []
+    for result in check_pairs(bundle, pairs, flip_limit=flip_limit, threads=threads):
+        add_verified(bundle, result)
+        results.append(result)
+    if not quiet:
+        print_results(bundle, results)
+        Console().print(f"kept in {bundle.folder / 'verification.json'}", highlight=False)
+    require_passed(results, flip_limit)
+    return results
+
+
+def check_pairs(
+    bundle: Bundle, pairs: Sequence[Pair], *, flip_limit: float = FLIP_LIMIT, threads: int | None = None
+) -> Iterator[Verified]:
+    """Compare backends in precisions with the reference, one after the other, under a progress bar.
+
+    Args:
+        bundle: a calibrated bundle.
+        pairs: what to compare.
+        flip_limit: largest allowed share of flipped verdicts near the threshold.
+        threads: that a backend may use; None: all.
+
+    Raises:
+        CalibrationError: the bundle has no threshold, or no tiles to compare on.
+        GanspectError: a backend cannot run this.
+    """
     with progress_bar() as bar:
         task = bar.add_task("verifying", total=1 + len(pairs), detail="reference: onnxruntime, fp32, as traced")
         gate = Gate(bundle, threads=threads)
         for backend, precision in pairs:
             bar.update(task, advance=1, detail=f"{backend}, {precision}")
-            results.append(gate.check(backend, precision, flip_limit=flip_limit, threads=threads))
-            add_verified(bundle, results[-1])
+            yield gate.check(backend, precision, flip_limit=flip_limit, threads=threads)
         bar.update(task, advance=1, detail="")
-    if not quiet:
-        _print(bundle, results)
-    _require_passed(results, flip_limit)
-    return results
+
+
+def offering(bundle: Bundle, precisions: Sequence[Precision]) -> list[Pair]:
+    """Return every backend that runs here with each of these precisions that it offers; none given: with all."""
+    pairs: list[Pair] = []
+    for backend in BACKENDS:
+        try:
+            offered = offered_precisions(backend, bundle)
+        except GanspectError:
+            continue
+        pairs += [(backend, precision) for precision in offered if not precisions or precision in precisions]
+    return pairs
 
 
 def _open(folder: Path) -> Bundle:
@@ -78,29 +114,28 @@ def _open(folder: Path) -> Bundle:
         raise VerificationError(str(error)) from error
 
 
-def _pairs(bundle: Bundle, backends: Sequence[str], precisions: Sequence[Precision]) -> list[tuple[str, Precision]]:
+def _pairs(bundle: Bundle, backends: Sequence[str], precisions: Sequence[Precision]) -> list[Pair]:
     if backends:
         return [
             (backend, precision)
             for backend in backends
             for precision in (precisions or offered_precisions(backend, bundle))
         ]
-    pairs = []
-    for backend in BACKENDS:
-        try:
-            offered = offered_precisions(backend, bundle)
-        except (MissingDependencyError, GanspectError):
-            continue
-        pairs += [(backend, precision) for precision in offered if not precisions or precision in precisions]
+    pairs = offering(bundle, precisions)
     if not pairs:
         asked = ", ".join(precisions)
         raise BundleError(f"no backend here runs {bundle.folder} in {asked}; see: ganspect doctor")
     return pairs
 
 
-def _require_passed(results: Sequence[Verified], flip_limit: float) -> None:
+def require_passed(results: Sequence[Verified], flip_limit: float = FLIP_LIMIT) -> None:
+    """Refuse results with the figures of the first that is not good enough.
+
+    Raises:
+        VerificationError: one is not.
+    """
     for result in results:
-        for mode, agreement in _agreements(result):
+        for mode, agreement in agreements(result).items():
             if reasons := agreement.failures(flip_limit):
                 raise VerificationError(
                     f"{result.backend} in {result.precision} does not give the reference's verdicts: of the {mode} "
@@ -108,12 +143,13 @@ def _require_passed(results: Sequence[Verified], flip_limit: float) -> None:
                 )
 
 
-def _agreements(result: Verified) -> list[tuple[str, Agreement]]:
-    found = [("search", result.search)]
-    return found if result.encoder is None else [*found, ("encoder", result.encoder)]
+def agreements(result: Verified) -> dict[str, Agreement]:
+    """Return a result's figures by the score's name."""
+    return {"search": result.search} | ({} if result.encoder is None else {"encoder": result.encoder})
 
 
-def _print(bundle: Bundle, results: Sequence[Verified]) -> None:
+def print_results(bundle: Bundle, results: Sequence[Verified]) -> None:
+    """Print a table of figures, what they mean, and a line for each backend and precision."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("", "score"):
         table.add_column(heading, no_wrap=True)
@@ -121,7 +157,7 @@ def _print(bundle: Bundle, results: Sequence[Verified]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         name = f"{result.backend} {result.precision}"
-        for mode, agreement in _agreements(result):
+        for mode, agreement in agreements(result).items():
             table.add_row(name, mode, *_cells(agreement))
             name = ""
     console = Console()
@@ -137,7 +173,6 @@ def _print(bundle: Bundle, results: Sequence[Verified]) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    console.print(f"kept in {bundle.folder / 'verification.json'}", highlight=False)
 
 
 def _cells(agreement: Agreement) -> tuple[str, ...]:

@@ -117,7 +117,8 @@ class Gate:
         reference, nudged = (
             replace(scores, straddling=scores.straddling[chosen]) for scores in (data.reference, data.nudged)
         )
-        return compare(given, reference, nudged, threshold=data.threshold.value)
+        guard: float = getattr(backend.guard, mode) if isinstance(backend, Guarded) else 0.0
+        return compare(given, reference, nudged, threshold=data.threshold.value, guard=guard)
 
     def _reference(self, mode: str, backend: Backend, random: np.random.Generator) -> _Mode:
         calibration = self._bundle.require_calibration()

@@ -17,7 +17,7 @@ class TensorRt(TensorRtBackend):
         api=tensorrt,
         name="tensorrt",
         product="TensorRT",
-        forms={"fp32": (), "bf16": BF16_FORMS, "fp16": ("fp16",), "int8": ("int8",)},
+        forms={"fp32": (), "bf16": BF16_FORMS, "fp16": ("fp16",), "int8": ("int8-symmetric",)},
         extra="tensorrt",
         portable=False,
     )

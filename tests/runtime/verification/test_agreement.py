@@ -86,3 +86,23 @@ def test_ties_share_their_rank():
     assert spearman(np.array([1.0, 1.0, 2.0]), np.array([5.0, 5.0, 9.0])) == pytest.approx(1)
     assert spearman(np.array([1.0, 2.0]), np.array([1.0, 2.0])) is None
     assert spearman(np.ones(5), np.arange(5.0)) is None
+
+
+def test_a_guard_that_reaches_the_normal_scores_fails():
+    def guarded(width: float) -> Agreement:
+        return compare(REFERENCE, REFERENCE, REFERENCE, threshold=T, guard=width)
+
+    # The median normal score is 0.4, so 0.6 from the threshold.
+    assert guarded(0.29).failures() == []
+    (reason,) = guarded(0.31).failures()
+    assert reason == (
+        "float32 would have to decide within 0.31 of the threshold, where at most 0.3 is allowed, 50% of the way to "
+        "the median normal score"
+    )
+    assert guarded(0.31).room == pytest.approx(0.6)
+
+
+def test_without_normal_scores_no_guard_is_too_wide():
+    empty = scores_of([], NEAR)
+    found = compare(empty, empty, empty, threshold=T, guard=9.0)
+    assert (found.room, found.failures()) == (None, [])

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -15,11 +16,12 @@ from ganspect.runtime import Inspector
 from ganspect.runtime.backends import offered_precisions, open_backend
 from ganspect.runtime.guard import Guarded
 from ganspect.runtime.search import LatentSearch
-from ganspect.runtime.verification import verify_bundle
+from ganspect.runtime.verification import gate, verify_bundle
 from ganspect.runtime.verification.choice import open_verified
+from ganspect.runtime.verification.command import require_passed
 from ganspect.runtime.verification.nudged import Nudged
 from ganspect.runtime.verification.record import VERIFICATION, read_verified
-from tests.runtime.conftest import change_manifest, set_threshold
+from tests.runtime.conftest import CountingBackend, change_manifest, set_threshold
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
@@ -175,6 +177,9 @@ def test_a_lower_precision_passes_with_the_guard_that_it_needs(copy, tiny_bundle
     bundle = open_bundle(copy(tiny_bundle))
     if "bf16" not in offered_precisions("openvino", bundle):
         pytest.skip("this processor has no bfloat16")
+    # The tiny bundle's normal scores lie within a percent of its threshold: too near for any guard.
+    set_threshold(bundle.folder, 1.1 * bundle.require_calibration().search.value)
+    bundle = open_bundle(bundle.folder)
     (result,) = verify_bundle(bundle.folder, ["openvino"], ["bf16"], threads=1)
     assert result.guard is not None
     assert result.guard.search > 0
@@ -182,3 +187,41 @@ def test_a_lower_precision_passes_with_the_guard_that_it_needs(copy, tiny_bundle
     with open_verified("openvino", bundle, precision="bf16") as backend:
         assert isinstance(backend, Guarded)
         assert (backend.guard, backend.precision, backend.exact.precision) == (result.guard, "bf16", "fp32")
+
+
+class Poor(CountingBackend):
+    """A backend whose scores are too high by half, in the right order: only a wide guard keeps its verdicts."""
+
+    precision = "int8"
+
+    def run(self, graph, inputs):
+        outputs = dict(super().run(graph, inputs))
+        for name in ("best_score_out", "start_score", "encoder_score"):
+            if name in outputs:
+                outputs[name] = outputs[name] * np.float32(1.5)
+        return outputs
+
+    def close(self):
+        self._backend.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+def test_a_precision_that_only_a_wide_guard_saves_fails(tiny_bundle, monkeypatch):
+    def open_poor(name, bundle, *, threads=None, precision="fp32"):
+        backend = open_backend(name, bundle, threads=1)
+        return backend if precision == "fp32" else Poor(backend)
+
+    monkeypatch.setattr(gate, "open_backend", open_poor)
+    result = gate.Gate(open_bundle(tiny_bundle), threads=1).check("onnxruntime", "int8", flip_limit=0.001)
+    assert not result.passed
+    assert result.search.flips == result.search.straddling_flips == 0
+    assert result.search.guard == result.guard.search > result.search.room / 2
+    with pytest.raises(
+        VerificationError, match=r"of the search score, float32 would have to decide within .* of the th"
+    ):
+        require_passed([result])
