@@ -17,7 +17,7 @@ from ganspect.runtime.rows import Array
 ScoreTiles: TypeAlias = Callable[[Array], Array]
 """Scores of (T,h,w,C) uint8 tiles, (T,) float32."""
 
-BASES = 24
+BASES = 16
 """Normal tiles that blobs are drawn on."""
 
 _COARSE = np.array([0, 16, 32, 64, 96, 144, 192, 255], np.float64)
