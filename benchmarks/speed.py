@@ -34,7 +34,7 @@ from ganspect.progress import progress_bar
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends import open_backend
 from ganspect.runtime.bench import BenchOptions, bench_bundle
-from ganspect.runtime.evaluation.curve import balanced_part
+from ganspect.runtime.evaluation.curve import Start, balanced_part
 from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data, read_labelled
 from ganspect.runtime.evaluation.metrics import auroc, curves_of
 from ganspect.runtime.evaluation.passes import frames_in_batches, largest_of_frames
@@ -123,13 +123,13 @@ def iterations_curve(bundle: Bundle, images: LabelledImages) -> dict[str, Any]:
     with open_backend(backend, bundle, precision=precision) as engine:
         search = LatentSearch(bundle, engine)
         tiles = list(frames_in_batches(images, chosen))
-        for start, stops in (("encoder", ENCODER_STOPS), ("random", RANDOM_STOPS)):
+        plan: tuple[tuple[Start, tuple[int, ...]], ...] = (("encoder", ENCODER_STOPS), ("random", RANDOM_STOPS))
+        for start, stops in plan:
             found = [search.full(part, steps=max(stops), start=start, checkpoints=stops) for part, _ in tiles]
             lengths = [length for _, of_part in tiles for length in of_part]
             scores = {stop: np.concatenate([part.scores_at[stop] for part in found]) for stop in stops}
             lines[start] = {
-                str(stop): round(_auroc(largest_of_frames(score, lengths), labels), 4)
-                for stop, score in scores.items()
+                str(stop): round(_auroc(largest_of_frames(score, lengths), labels), 4) for stop, score in scores.items()
             }
     return {"cells": len(chosen), "backend": backend, **lines}
 
