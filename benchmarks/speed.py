@@ -39,7 +39,7 @@ from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data,
 from ganspect.runtime.evaluation.metrics import auroc, curves_of
 from ganspect.runtime.evaluation.passes import frames_in_batches, largest_of_frames
 from ganspect.runtime.search import LatentSearch
-from ganspect.runtime.verification import verify_bundle
+from ganspect.runtime.verification.command import verify_bundle
 from ganspect.runtime.verification.record import Verified, read_verified
 from ganspect.train.fit import train_recipe
 

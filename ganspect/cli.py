@@ -193,7 +193,7 @@ def build(
     """
     from ganspect.runtime.building import build_bundle
 
-    build_bundle(bundle, target, precision, again=again)
+    build_bundle(bundle, target, _split(precision), again=again)
 
 
 @app.command()
@@ -209,7 +209,7 @@ def verify(
 
     Example: ganspect verify bundle --backend openvino --precision bf16
     """
-    from ganspect.runtime.verification import verify_bundle
+    from ganspect.runtime.verification.command import verify_bundle
 
     verify_bundle(bundle, _split(backend), _split(precision), flip_limit=flip_limit)
 

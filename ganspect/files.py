@@ -4,6 +4,7 @@ A killed process leaves at most a hidden `.NAME.partial…` beside its target, w
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -97,6 +98,14 @@ def require_writable(folder: Path, *, free_mb: int = 50) -> Path:
             f"the disk of {folder} has {free_bytes >> 20} MB left, at least {free_mb} MB are needed; free some space"
         )
     return folder
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let only one process at a time change an index in a folder; others wait. The folder must be writable."""
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sha256_of(path: Path) -> str:

@@ -18,7 +18,7 @@ from ganspect.errors import BundleError, ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import BACKENDS, find_engine
 from ganspect.runtime.engines import BuiltEngine, EngineCache, Port
-from ganspect.runtime.verification import verify_bundle
+from ganspect.runtime.verification.command import verify_bundle
 
 _AS_EXPORTED = "onnxruntime"
 """With what the targets begin that have no engines here: they load the ONNX graphs as export wrote them."""

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from ganspect.bundle import Bundle
 from ganspect.errors import OutputError
-from ganspect.files import write_atomically
+from ganspect.files import locked, write_atomically
 from ganspect.progress import print_warning
 from ganspect.records import Precision, Record
 
@@ -203,12 +203,13 @@ class EngineCache:
         name = f"{keys[0].flavour}-{keys[0].graph}-{keys[0].precision}-{_short(keys)}.engine"
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = EngineRecord(keys=keys, file=name, sha256=digest, size_bytes=len(content), created=now)
-        kept = [old for old in self.records() if old.file != name]
         try:
             self._folder.mkdir(exist_ok=True)
             write_atomically(self._folder / name, content)
-            index = _Index(engines=(*kept, record)).model_dump_json(indent=2) + "\n"
-            write_atomically(self._folder / INDEX, index.encode())
+            with locked(self._folder):
+                kept = [old for old in self.records() if old.file != name]
+                index = _Index(engines=(*kept, record)).model_dump_json(indent=2) + "\n"
+                write_atomically(self._folder / INDEX, index.encode())
         except (OSError, OutputError):
             print_warning(f"{self._folder} cannot be written; the engine is used, and built again the next time")
 

@@ -18,7 +18,7 @@ from ganspect.config import nearest
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
 from ganspect.records import CalibrationRecord, Precision, Threshold
-from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.backends import Backend, find_engine, open_backend
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
@@ -26,7 +26,7 @@ from ganspect.runtime.scale import score_scale
 from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartScores
 from ganspect.runtime.upcoming import Upcoming
 from ganspect.runtime.verdict import Verdict
-from ganspect.runtime.verification.choice import open_verified
+from ganspect.runtime.verification.choice import AUTO, open_verified
 
 Mode: TypeAlias = Literal["search", "encoder"]
 
@@ -125,6 +125,9 @@ class Inspector:
         bundle = open_bundle(Path(folder))
         bundle.require_calibration()
 
+        if backend != AUTO:
+            find_engine(backend)
+
         def open_asked() -> Backend:
             return open_verified(backend, bundle, threads=threads, precision=precision)
 
@@ -180,7 +183,9 @@ class Inspector:
         return min(1.0, 2 * float(self._tile_level.max()))
 
     def close(self) -> None:
-        """Free the graphs."""
+        """Free the graphs; one that is still opening in the background is waited for."""
+        if self.upcoming is not None:
+            self.upcoming.close()
         self.backend.close()
 
     def __enter__(self) -> "Inspector":
@@ -232,8 +237,12 @@ def tile_grid(bundle: Bundle) -> TileGrid:
 
 
 def _warm_search(bundle: Bundle, backend: Backend) -> LatentSearch:
-    search = LatentSearch(bundle, backend)
-    search.warm_up()
+    try:
+        search = LatentSearch(bundle, backend)
+        search.warm_up()
+    except BaseException:
+        backend.close()
+        raise
     return search
 
 

@@ -38,6 +38,13 @@ class Upcoming:
         made, self._made = self._made, None
         return made
 
+    def close(self) -> None:
+        """Wait until it is ready or has failed, and free it if nobody took it."""
+        self._thread.join()
+        made = self.take()
+        if made is not None:
+            made.backend.close()
+
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until it is ready or has failed."""
         self._thread.join(timeout_s)

@@ -5,6 +5,6 @@ with open_backend("onnxruntime", bundle) as backend:
 """
 
 from ganspect.runtime.backends.backend import Arrays, Backend
-from ganspect.runtime.backends.selection import BACKENDS, offered_precisions, open_backend
+from ganspect.runtime.backends.selection import BACKENDS, find_engine, offered_precisions, open_backend
 
-__all__ = ["BACKENDS", "Arrays", "Backend", "offered_precisions", "open_backend"]
+__all__ = ["BACKENDS", "Arrays", "Backend", "find_engine", "offered_precisions", "open_backend"]

@@ -4,7 +4,6 @@ with OpenVino(bundle, threads=2, precision="bf16") as backend:
     outputs = backend.run("search", inputs)
 """
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from openvino import CompiledModel, ConstOutput, Core, InferRequest, Tensor
 
 from ganspect.bundle import Bundle
 from ganspect.errors import BundleError, DeviceError
+from ganspect.progress import print_warning
 from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Arrays
 from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
@@ -114,7 +114,12 @@ class OpenVino:
             begin_ns = time.perf_counter_ns()
             exported = lambda: bytes(backend.compile(graph).export_model().getbuffer())  # noqa: E731
             content, source = cache.get_or_build([backend.key(graph)], exported, again=again)
-            inputs, outputs = _ports(backend.imported(np.frombuffer(bytearray(content), np.uint8)))
+            try:
+                inputs, outputs = _ports(backend.imported(np.frombuffer(bytearray(content), np.uint8)))
+            except RuntimeError:
+                print_warning(f"the engine of {graph!r} in the cache cannot be loaded here; it is built again")
+                content, source = cache.get_or_build([backend.key(graph)], exported, again=True)
+                inputs, outputs = _ports(backend.imported(np.frombuffer(bytearray(content), np.uint8)))
             return BuiltEngine(
                 graph=graph,
                 precision=precision,
@@ -142,9 +147,10 @@ class OpenVino:
         """
         content = self._cache.mapped(self.key(graph))
         if content is not None:
-            # A runtime of the same version that refuses its own engine compiles the graph instead.
-            with contextlib.suppress(RuntimeError):
+            try:
                 return self.imported(content)
+            except RuntimeError:
+                print_warning(f"the engine of {graph!r} in the cache cannot be loaded here; the graph is compiled")
         return self.compile(graph)
 
     def compile(self, graph: str) -> CompiledModel:

@@ -92,7 +92,7 @@ def agreement(
     pairs = list(zip(ours, theirs, strict=True))
     differences = [abs(our - their) / max(abs(their), 1e-12) for our, their in pairs]
     flips = sum((our <= threshold) != (their <= threshold) for our, their in pairs)
-    known = not any(math.isnan(difference) for difference in differences)
+    known = all(map(math.isfinite, differences))
     mean = sum(differences) / len(differences)
     trusted = guarded and mean <= _SAME_RUN if precision != "fp32" else mean <= SAME_SCORE and flips == 0
     return {

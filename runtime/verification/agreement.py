@@ -18,6 +18,12 @@ GUARD_LIMIT = 0.5
 """Widest guard, as a share of the threshold's distance from the median normal score: one that reaches further asks
 float32 for most frames, and the lower precision saves nothing."""
 
+LEAST_MARGIN = 5e-5
+"""Least margin, as a share of the threshold: what float32 sums of thousands of products differ by in any order."""
+
+WITHIN_SHARE = 0.25
+"""Share of images within the margin on which a backend may flip beyond what the reference does itself, but for one."""
+
 LEAST_RANK = 0.95
 """Least Spearman rank correlation of all scores with the reference's."""
 
@@ -94,6 +100,11 @@ class Agreement(Record):
                 f"{self.straddling_flips} of {self.n_straddling} verdicts flip near the threshold, "
                 f"{self.flip_rate:.2%} where {flip_limit:.2%} is allowed"
             )
+        if self.within_flips > self.within_reference_flips + max(1, WITHIN_SHARE * self.n_within):
+            found.append(
+                f"{self.within_flips} of {self.n_within} verdicts flip within the margin, where the reference itself "
+                f"flips {self.within_reference_flips}"
+            )
         if self.rank is not None and self.rank < LEAST_RANK:
             found.append(f"the rank correlation is {self.rank:.3f}, at least {LEAST_RANK} is asked")
         if self.room is not None and self.guard > GUARD_LIMIT * self.room:
@@ -121,7 +132,7 @@ def compare(given: Scores, reference: Scores, nudged: Scores, *, threshold: floa
     limit = np.float32(threshold)
     flipped = (scores <= limit) != (expected <= limit)
     plain = len(given.normal) + len(given.random)
-    margin = _largest(np.abs(nudged.together() - expected))
+    margin = max(_largest(np.abs(nudged.together() - expected)), LEAST_MARGIN * abs(threshold))
     away = np.abs(expected - limit) > margin
     judged, within = away.copy(), ~away
     judged[:plain] = within[:plain] = False

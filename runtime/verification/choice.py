@@ -7,13 +7,14 @@ with open_verified("auto", bundle) as backend:
 from rich.console import Console
 
 from ganspect.bundle import MANIFEST, Bundle
-from ganspect.errors import GanspectError
+from ganspect.errors import ConfigError, GanspectError, VerificationError
 from ganspect.files import sha256_of
 from ganspect.progress import print_warning
 from ganspect.records import Precision
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.guard import Guarded
-from ganspect.runtime.verification.record import Verified, read_verified
+from ganspect.runtime.verification.agreement import FLIP_LIMIT
+from ganspect.runtime.verification.record import Verified, machine_identity, read_verified
 
 AUTO = "auto"
 _FALLBACK = "onnxruntime"
@@ -31,14 +32,21 @@ def open_verified(
         precision: of the convolutions; None: fp32, with `auto` any.
 
     Raises:
+        VerificationError: it failed verification on this machine.
         GanspectError: as `open_backend`.
     """
     if name == AUTO:
         return _open_fastest(bundle, threads, precision)
     backend = open_backend(name, bundle, threads=threads, precision=precision or "fp32")
+    verified = next((entry for entry in reversed(_current(bundle)) if _is_of(entry, backend)), None)
+    if verified is not None and not verified.passed:
+        backend.close()
+        raise VerificationError(
+            f"{backend.name} in {backend.precision} failed verification on this machine; use another backend or "
+            f"precision, or see why: ganspect verify {bundle.folder} --backend {name} --precision {backend.precision}"
+        )
     if backend.precision == "fp32":
         return backend
-    verified = next((entry for entry in _passed(bundle) if _is_of(entry, backend)), None)
     if verified is None:
         print_warning(
             f"{backend.name} in {backend.precision} was not verified with this bundle on this machine; run: "
@@ -57,7 +65,11 @@ def _guarded(backend: Backend, entry: Verified, bundle: Bundle, threads: int | N
 
 def _open_fastest(bundle: Bundle, threads: int | None, precision: Precision | None) -> Backend:
     console = Console(stderr=True)
-    wanted = [entry for entry in _passed(bundle) if precision in (None, entry.precision)]
+    wanted = [
+        entry
+        for entry in _current(bundle)
+        if entry.passed and entry.flip_limit <= FLIP_LIMIT and precision in (None, entry.precision)
+    ]
     for entry in sorted(wanted, key=lambda entry: entry.frame_ms):
         backend = _open_again(entry, bundle, threads)
         if backend is not None:
@@ -68,7 +80,12 @@ def _open_fastest(bundle: Bundle, threads: int | None, precision: Precision | No
                 soft_wrap=True,
             )
             return backend
-    backend = open_backend(_FALLBACK, bundle, threads=threads, precision=precision or "fp32")
+    if precision not in (None, "fp32"):
+        raise ConfigError(
+            f"auto was asked for {precision}, and nothing is verified in it here; run: "
+            f"ganspect verify {bundle.folder} --precision {precision}"
+        )
+    backend = open_backend(_FALLBACK, bundle, threads=threads)
     console.print(
         f"auto: {backend.name} in {backend.precision}, since nothing is verified here; run: "
         f"ganspect verify {bundle.folder}",
@@ -90,13 +107,13 @@ def _open_again(entry: Verified, bundle: Bundle, threads: int | None) -> Backend
     return None
 
 
-def _passed(bundle: Bundle) -> list[Verified]:
-    digest, calibration = sha256_of(bundle.folder / MANIFEST), bundle.require_calibration().created
-    return [
-        entry
-        for entry in read_verified(bundle)
-        if entry.passed and entry.graphs_sha256 == digest and entry.calibration == calibration
-    ]
+def _current(bundle: Bundle) -> list[Verified]:
+    """Return what was verified of these graphs under this calibration on this machine."""
+    entries = read_verified(bundle) if bundle.calibration is not None else []
+    if not entries or bundle.calibration is None:
+        return []
+    wanted = (sha256_of(bundle.folder / MANIFEST), bundle.calibration.created, machine_identity())
+    return [entry for entry in entries if (entry.graphs_sha256, entry.calibration, entry.machine) == wanted]
 
 
 def _is_of(entry: Verified, backend: Backend) -> bool:

@@ -11,11 +11,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ganspect.bundle import Bundle, open_bundle
-from ganspect.errors import BundleError, CalibrationError, GanspectError, VerificationError
-from ganspect.progress import progress_bar
-from ganspect.records import Precision
-from ganspect.runtime.backends import BACKENDS, offered_precisions
+from ganspect.bundle import MANIFEST, Bundle, open_bundle
+from ganspect.config import nearest
+from ganspect.errors import BundleError, ConfigError, GanspectError, VerificationError
+from ganspect.progress import print_warning, progress_bar
+from ganspect.records import PRECISIONS, Precision
+from ganspect.runtime.backends import BACKENDS, offered_precisions, open_backend
 from ganspect.runtime.guard import Guard
 from ganspect.runtime.verification.agreement import FLIP_LIMIT, Agreement
 from ganspect.runtime.verification.gate import Gate
@@ -59,7 +60,7 @@ def verify_bundle(
     bundle = _open(folder)
     pairs = _pairs(bundle, backends, precisions)
     results = []
-    for result in check_pairs(bundle, pairs, flip_limit=flip_limit, threads=threads):
+    for result in check_pairs(bundle, pairs, flip_limit=flip_limit, threads=threads, skip=not backends):
         add_verified(bundle, result)
         results.append(result)
     if not quiet:
@@ -70,7 +71,12 @@ def verify_bundle(
 
 
 def check_pairs(
-    bundle: Bundle, pairs: Sequence[Pair], *, flip_limit: float = FLIP_LIMIT, threads: int | None = None
+    bundle: Bundle,
+    pairs: Sequence[Pair],
+    *,
+    flip_limit: float = FLIP_LIMIT,
+    threads: int | None = None,
+    skip: bool = False,
 ) -> Iterator[Verified]:
     """Compare backends in precisions with the reference, one after the other, under a progress bar.
 
@@ -79,17 +85,27 @@ def check_pairs(
         pairs: what to compare.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
         threads: that a backend may use; None: all.
+        skip: name a backend that cannot run after all, and go on.
 
     Raises:
         CalibrationError: the bundle has no threshold, or no tiles to compare on.
         GanspectError: a backend cannot run this.
     """
+    for backend, precision in () if skip else pairs:
+        open_backend(backend, bundle, threads=threads, precision=precision).close()
     with progress_bar() as bar:
         task = bar.add_task("verifying", total=1 + len(pairs), detail="reference: onnxruntime, fp32, as traced")
         gate = Gate(bundle, threads=threads)
         for backend, precision in pairs:
             bar.update(task, advance=1, detail=f"{backend}, {precision}")
-            yield gate.check(backend, precision, flip_limit=flip_limit, threads=threads)
+            try:
+                result = gate.check(backend, precision, flip_limit=flip_limit, threads=threads)
+            except GanspectError as error:
+                if not skip:
+                    raise
+                print_warning(f"{backend} in {precision} is not verified: {error}", bar.console)
+                continue
+            yield result
         bar.update(task, advance=1, detail="")
 
 
@@ -108,13 +124,16 @@ def offering(bundle: Bundle, precisions: Sequence[Precision]) -> list[Pair]:
 def _open(folder: Path) -> Bundle:
     try:
         return open_bundle(folder)
-    except CalibrationError:
-        raise
     except BundleError as error:
+        if not (folder / MANIFEST).is_file():
+            raise
         raise VerificationError(str(error)) from error
 
 
 def _pairs(bundle: Bundle, backends: Sequence[str], precisions: Sequence[Precision]) -> list[Pair]:
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"unknown precision {precision!r}; {nearest(precision, list(PRECISIONS))}")
     if backends:
         return [
             (backend, precision)

@@ -20,10 +20,11 @@ from ganspect.runtime.rows import Array
 from ganspect.runtime.search import LatentSearch
 from ganspect.runtime.verification.agreement import Agreement, Scores, compare
 from ganspect.runtime.verification.nudged import Nudged
-from ganspect.runtime.verification.record import Verified
+from ganspect.runtime.verification.record import Verified, machine_identity
 from ganspect.runtime.verification.straddling import straddling_images
 
 RANDOM_IMAGES = 16
+_ENDLESS = 1e30
 _GUARD_FACTOR = 2.0
 """Width of a guard, in largest differences of scores that were seen near the threshold."""
 _TIMED_RUNS = 9
@@ -94,6 +95,8 @@ class Gate:
             frame_ms=frame_ms,
             steps=self._steps,
             calibration=self._bundle.require_calibration().created,
+            machine=machine_identity(),
+            flip_limit=flip_limit,
             graphs_sha256=sha256_of(self._bundle.folder / MANIFEST),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
@@ -107,6 +110,8 @@ class Gate:
         for mode, data in self.modes.items():
             scores = self._score(mode, opened, data.straddling[::2])
             error = np.abs(scores - data.reference.straddling[::2])
+            # A score that is no number asks for a guard without end, which is then refused as too wide.
+            error = np.nan_to_num(error, nan=_ENDLESS, posinf=_ENDLESS)
             widths[mode] = _GUARD_FACTOR * float(error.max()) if len(error) else 0.0
         return Guarded(opened, open_backend(name, self._bundle, threads=threads), Guard(**widths))
 

@@ -10,7 +10,9 @@ from ganspect.errors import OutputError
 from ganspect.files import write_atomically
 from ganspect.progress import print_warning
 from ganspect.records import Precision, Record
+from ganspect.runtime.bench.sensors import cpu_flags
 from ganspect.runtime.guard import Guard
+from ganspect.runtime.machine import machine
 from ganspect.runtime.verification.agreement import Agreement
 
 VERIFICATION = "verification.json"
@@ -24,7 +26,9 @@ class Verified(Record):
         version: of the inference engine.
         device: its name.
         precision: of the convolutions.
+        machine: processor and its instructions; what another one computes was not verified.
         passed: whether its verdicts may be used.
+        flip_limit: share of flips near the threshold that was allowed.
         search: of the search's score.
         encoder: of the encoder's score; None without an encoder.
         guard: where float32 decides, for a lower precision; None for float32 itself.
@@ -39,7 +43,9 @@ class Verified(Record):
     version: str
     device: str
     precision: Precision
+    machine: str
     passed: bool
+    flip_limit: float
     search: Agreement
     encoder: Agreement | None
     guard: Guard | None
@@ -53,6 +59,11 @@ class Verified(Record):
 class _Verifications(Record):
     schema_version: int = 1
     entries: list[Verified]
+
+
+def machine_identity() -> str:
+    """Return the processor's name and those of its instructions that decide how sums are rounded."""
+    return f"{machine()['processor']} ({', '.join(cpu_flags())})"
 
 
 def read_verified(bundle: Bundle) -> list[Verified]:

@@ -17,11 +17,10 @@ from ganspect.runtime.rows import Array
 ScoreTiles: TypeAlias = Callable[[Array], Array]
 """Scores of (T,h,w,C) uint8 tiles, (T,) float32."""
 
-BASES = 16
-"""Normal tiles that blobs are drawn on."""
+DRAWN = 96
+"""Images that are drawn, each with a blob of its own; tiles are taken in turn, so that few share one."""
 
 _COARSE = np.array([0, 16, 32, 64, 96, 144, 192, 255], np.float64)
-_FINE = 16
 
 
 def straddling_images(
@@ -39,14 +38,11 @@ def straddling_images(
     Returns:
         (N,h,w,C) uint8 images and their (N,) scores, perhaps none.
     """
-    bases = tiles[random.permutation(len(tiles))[:BASES]]
+    bases = tiles[np.resize(random.permutation(len(tiles)), DRAWN)]
     blobs = np.stack([_blob(bases.shape[1:3], random) for _ in bases])
     coarse = [score(_drawn(bases, blobs, np.full(len(bases), strength))) for strength in _COARSE]
     weak, strong = _brackets(np.stack(coarse, axis=1), threshold)
-    images = np.concatenate(
-        [_drawn(bases, blobs, weak + (strong - weak) * share) for share in np.linspace(0, 1, _FINE)]
-    )
-    images = np.unique(images, axis=0)
+    images = _drawn(bases, blobs, weak + (strong - weak) * random.random(DRAWN))
     scores = score(images)
     near = np.abs(scores - threshold) <= reach
     return images[near], scores[near]

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ganspect.errors import DeviceError
+from ganspect.errors import ConfigError, DeviceError
 from ganspect.runtime import Inspector
 from ganspect.runtime.upcoming import Upcoming
 
@@ -41,3 +41,16 @@ def test_a_failure_is_said_and_the_first_one_goes_on(capsys):
     assert upcoming.take() is None
     assert upcoming.take() is None
     assert capsys.readouterr().out.count("tensorrt cannot be opened, what runs now goes on: there is no GPU") == 1
+
+
+def test_one_that_nobody_took_is_closed(tiny_bundle):
+    inspector = Inspector.load(tiny_bundle, backend="openvino", meanwhile="onnxruntime", threads=1)
+    upcoming = inspector.upcoming
+    inspector.close()
+    assert upcoming is not None
+    assert upcoming.take() is None
+
+
+def test_an_unknown_backend_is_said_at_once(tiny_bundle):
+    with pytest.raises(ConfigError, match="unknown backend 'nope'"):
+        Inspector.load(tiny_bundle, backend="nope", meanwhile="onnxruntime")
