@@ -26,7 +26,7 @@ Pair: TypeAlias = tuple[str, Precision]
 """A backend's name and the precision of its convolutions."""
 
 _EXPLAINED = """\
-largest, mean: relative error of scores against ONNX Runtime in fp32 on the
+max, mean: relative error of scores against ONNX Runtime in fp32 on the
 graphs as traced; rank: Spearman's. flips: verdicts that differ on calibration
 tiles and random images; near T: on normal images with blobs drawn on them until
 they straddle the threshold; limit: 95% limit of that rate; margin: on images so
@@ -172,7 +172,7 @@ def print_results(bundle: Bundle, results: Sequence[Verified]) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("", "score"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("largest", "mean", "rank", "flips", "near T", "limit", "margin"):
+    for heading in ("max", "mean", "rank", "flips", "near T", "limit", "margin"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         name = f"{result.backend} {result.precision}"
