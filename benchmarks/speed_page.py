@@ -204,11 +204,11 @@ _NOTES = """## What is in these figures
   off by percents.
 - **Early exit, and float32 near the threshold** ([verify](verify.md)): most normal parts clear at the encoder's start.
 
-**Where an aim is missed**: PyTorch itself is near the floor of this processor, which has no AMX, so the ratio that plain
-matrix products could reach at best is the share in the table above turned round; the batch-16 convolutions in bfloat16
-run at that rate already. What is left beside them: the deployed score `residual_contrast`, whose sums over 3x3 pixels
-OpenVINO takes on images of one channel laid out for sixteen, and at batch 1 some 200 small nodes an iteration. Fewer
-products (Winograd's for the 2x2 phases) and a planar image side have not been tried.
+**Where an aim is missed**: PyTorch itself is near the floor of this processor, which has no AMX, so the ratio that
+plain matrix products could reach at best is its share in the table above turned round; the batch-16 convolutions in
+bfloat16 run at that rate already. What is left beside them: the deployed score `residual_contrast`, whose sums over 3x3
+pixels OpenVINO takes on images of one channel laid out for sixteen, and at batch 1 some 200 small nodes an iteration.
+Fewer products (Winograd's for the 2x2 phases) and a planar image side have not been tried.
 
 Tried and not taken: one 3x3 convolution for all four phases (2.25 times the work); phase convolutions in ONNX Runtime
 (its DepthToSpace costs what they gain).
