@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ganspect.errors import ConfigError
+from ganspect.records import PRECISIONS, Precision
 from ganspect.scoring import PAPER_WEIGHTS, SCORES
 
 LEAST_SIDE = 28
@@ -227,6 +228,17 @@ def nearest(name: str, allowed: list[str]) -> str:
     """Return `; did you mean 'x'?` for a close match, else the list of what is allowed."""
     close = difflib.get_close_matches(name, allowed, n=1)
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(allowed)}"
+
+
+def known_precision(name: str) -> Precision:
+    """Return a precision by its name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(f"unknown precision {name!r}; {nearest(name, list(PRECISIONS))}")
+    return name
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

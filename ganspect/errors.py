@@ -18,6 +18,11 @@ without a traceback and ends with status 2 (1 for VerificationError).
 """
 
 
+def one_line(error: BaseException, most: int = 300) -> str:
+    """Return what another package's error says on one line, for a sentence of ours."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class GanspectError(Exception):
     """Base of every error raised on purpose; catch this one to catch them all."""
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ganspect.bundle import Bundle, open_bundle
-from ganspect.config import nearest
+from ganspect.config import known_precision, nearest
 from ganspect.errors import BundleError, ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import BACKENDS, find_engine
@@ -75,10 +75,8 @@ def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str]
 
 
 def _precisions(names: Sequence[str]) -> list[Precision]:
-    for name in names:
-        if name not in PRECISIONS:
-            raise ConfigError(f"unknown precision {name!r}; {nearest(name, list(PRECISIONS))}")
-    return [precision for precision in PRECISIONS if precision in names]
+    known = {known_precision(name) for name in names}
+    return [precision for precision in PRECISIONS if precision in known]
 
 
 def _parse(name: str) -> _Target:

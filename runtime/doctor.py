@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganspect import __version__
+from ganspect.errors import one_line
 from ganspect.progress import print_warning
 from ganspect.runtime.backends.selection import ENGINES
 
@@ -87,7 +88,7 @@ def _of_backend(name: str) -> Finding:
         version = str(getattr(importlib.import_module(engine.package), "__version__", "")).partition("-")[0]
         state, details = _DEVICES[name]()
     except Exception as error:  # a package that is there but does not load says so in its own ways
-        return Finding(name, "broken", "", f"{' '.join(str(error).split())[:160]}; install it again: {engine.cure}")
+        return Finding(name, "broken", "", f"{one_line(error, 160)}; install it again: {engine.cure}")
     return Finding(name, state, version, details)
 
 

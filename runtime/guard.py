@@ -9,7 +9,6 @@ Few parts lie there, so what the lower precision saves is kept.
 """
 
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ class Guard(Record):
     encoder: float
 
 
-class Guarded:
+class Guarded(Backend):
     """A backend in a lower precision with the same in float32 beside it; runs graphs in the lower one.
 
     Attributes:
@@ -61,16 +60,6 @@ class Guarded:
         """Free both."""
         self._low.close()
         self.exact.close()
-
-    def __enter__(self) -> "Guarded":
-        """Return the backend."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free both."""
-        self.close()
 
 
 def near(scores: Array, threshold: float, width: float) -> Array:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ganspect.bundle import MANIFEST, Bundle, open_bundle
-from ganspect.config import nearest
+from ganspect.config import known_precision
 from ganspect.errors import ConfigError
 from ganspect.export.precision.int8 import QUANTIZED, Feeds, write_int8
 from ganspect.export.variants import find_forms
 from ganspect.files import sha256_of, write_atomically
 from ganspect.preprocess import Frame
-from ganspect.records import PRECISIONS, GateRecord, Manifest, Precision
+from ganspect.records import GateRecord, Manifest, Precision
 from ganspect.runtime.kept import tiles_to_keep
 from ganspect.runtime.verification.command import agreements, check_pairs, offering, print_results, require_passed
 from ganspect.runtime.verification.record import Verified
@@ -32,8 +32,7 @@ def require_provable(precisions: Sequence[str], system: System) -> None:
         ConfigError: one is unknown, or it is int8 and the system has no encoder.
     """
     for precision in precisions:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"unknown precision {precision!r}; {nearest(precision, list(PRECISIONS))}")
+        known_precision(precision)
     if "int8" in precisions and system.encoder is None:
         raise ConfigError(
             f"int8 was asked for, but {system.name} has no encoder, and the search, which needs gradients, stays in "

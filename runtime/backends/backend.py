@@ -1,12 +1,13 @@
-"""The protocol that every backend keeps, so that nothing else in the runtime knows an inference engine.
+"""What every backend is, so that nothing else in the runtime knows an inference engine.
 
 with open_backend("onnxruntime", bundle) as backend:
     print(backend.version)
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from ganspect.records import Precision
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 """Arrays by the name of a graph's input or output."""
 
+BackendT = TypeVar("BackendT", bound="Backend")
 
-class Backend(Protocol):
+
+class Backend(ABC):
     """Runs the graphs of one bundle.
 
     Attributes:
@@ -31,6 +34,7 @@ class Backend(Protocol):
     precision: Precision
     device: str
 
+    @abstractmethod
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """Run a graph.
 
@@ -44,18 +48,17 @@ class Backend(Protocol):
         Raises:
             BundleError: the bundle has no such graph, or the engine cannot load it.
         """
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Free the graphs; the backend cannot run afterwards."""
-        ...
 
-    def __enter__(self) -> "Backend":
+    def __enter__(self: BackendT) -> BackendT:
         """Return the backend."""
-        ...
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Free the graphs."""
-        ...
+        self.close()

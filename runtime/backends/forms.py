@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ganspect.bundle import Bundle
 from ganspect.errors import BundleError, ConfigError
-from ganspect.records import PRECISIONS, Precision
+from ganspect.records import Precision
 
 Forms: TypeAlias = Mapping[Precision, tuple[str, ...]]
 """By precision, the forms that a backend takes, best first; in fp32 the plain graph is taken where none is there."""
@@ -24,6 +24,11 @@ def graph_file(bundle: Bundle, graph: str, precision: Precision, forms: Forms) -
     return bundle.graph_path(graph, *forms[precision], *forms["fp32"])
 
 
+def held_precisions(bundle: Bundle, forms: Forms) -> tuple[Precision, ...]:
+    """Return the precisions of a backend that a bundle has graphs of, fp32 first."""
+    return tuple(name for name, wanted in forms.items() if name == "fp32" or bundle.has_variant(*wanted))
+
+
 def require_precision(bundle: Bundle, precision: Precision, forms: Forms, backend: str) -> None:
     """Refuse a precision that a backend has not, or that the bundle has no graphs of.
 
@@ -33,13 +38,9 @@ def require_precision(bundle: Bundle, precision: Precision, forms: Forms, backen
     """
     if precision not in forms:
         raise ConfigError(f"{backend} does not run {precision}; it runs {', '.join(forms)}")
-    if precision != "fp32" and not bundle.has_variant(*forms[precision]):
-        held = [name for name in PRECISIONS if name == "fp32" or bundle.has_variant(*_names(name))]
+    held = held_precisions(bundle, forms)
+    if precision not in held:
         raise BundleError(
-            f"{bundle.folder} has no {precision} graphs, only {', '.join(held)}; make them with: "
+            f"{bundle.folder} has no {precision} graphs for {backend}, only {', '.join(held)}; make them with: "
             f"ganspect export RUN --out {bundle.folder} --precision {precision}"
         )
-
-
-def _names(precision: Precision) -> tuple[str, str]:
-    return precision, f"phases-{precision}"

@@ -5,21 +5,20 @@ with OnnxRuntimeCpu(bundle, threads=2) as backend:
 """
 
 import os
-from types import TracebackType
 
 import onnxruntime
 
 from ganspect.bundle import Bundle
-from ganspect.errors import BundleError, ConfigError
+from ganspect.errors import BundleError, ConfigError, one_line
 from ganspect.records import Precision
-from ganspect.runtime.backends.backend import Arrays
-from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
+from ganspect.runtime.backends.backend import Arrays, Backend
+from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, require_precision
 
 _ERRORS_ONLY = 3
 _FORMS: Forms = {"fp32": ("loop-weights",), "int8": ("int8",)}
 
 
-class OnnxRuntimeCpu:
+class OnnxRuntimeCpu(Backend):
     """Runs a bundle's graphs in ONNX Runtime's CPU provider.
 
     Attributes:
@@ -66,7 +65,7 @@ class OnnxRuntimeCpu:
     @classmethod
     def offers(cls, bundle: Bundle, device: str | None = None) -> tuple[Precision, ...]:
         """Return the precisions that the bundle has graphs of, fp32 first."""
-        return tuple(name for name, forms in _FORMS.items() if name == "fp32" or bundle.has_variant(*forms))
+        return held_precisions(bundle, _FORMS)
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """Run a graph; see `ganspect.runtime.backends.backend.Backend.run`."""
@@ -80,23 +79,13 @@ class OnnxRuntimeCpu:
         """Free the sessions."""
         self._sessions.clear()
 
-    def __enter__(self) -> "OnnxRuntimeCpu":
-        """Return the backend."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free the sessions."""
-        self.close()
-
     def _load(self, graph: str) -> onnxruntime.InferenceSession:
         path = graph_file(self._bundle, graph, self.precision, self._forms)
         try:
             return onnxruntime.InferenceSession(str(path), self._options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # the engine's errors have no common base of their own
             raise BundleError(
-                f"ONNX Runtime {self.version} cannot load {path} ({' '.join(str(error).split())}); "
+                f"ONNX Runtime {self.version} cannot load {path} ({one_line(error)}); "
                 "upgrade it with: pip install -U onnxruntime"
             ) from error
 

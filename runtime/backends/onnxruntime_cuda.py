@@ -6,24 +6,23 @@ with OnnxRuntimeCuda(bundle, precision="fp16") as backend:
 """
 
 import subprocess
-from types import TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
 
 from ganspect.bundle import Bundle
-from ganspect.errors import BundleError, ConfigError, DeviceError
+from ganspect.errors import BundleError, ConfigError, DeviceError, one_line
 from ganspect.records import Precision
-from ganspect.runtime.backends.backend import Arrays
-from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
+from ganspect.runtime.backends.backend import Arrays, Backend
+from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, require_precision
 from ganspect.runtime.backends.onnxruntime_binding import BoundGraph, Place, StepLoop
 
 _ERRORS_ONLY = 3
 _FORMS: Forms = {"fp32": (), "fp16": ("fp16",)}
 
 
-class OnnxRuntimeCuda:
+class OnnxRuntimeCuda(Backend):
     """Runs a bundle's graphs in ONNX Runtime's CUDA provider.
 
     Attributes:
@@ -76,7 +75,7 @@ class OnnxRuntimeCuda:
             DeviceError: there is no such GPU, or this ONNX Runtime cannot use it.
         """
         cls._open(device)
-        return tuple(name for name, forms in _FORMS.items() if name == "fp32" or bundle.has_variant(*forms))
+        return held_precisions(bundle, _FORMS)
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """Run a graph; see `ganspect.runtime.backends.backend.Backend.run`."""
@@ -117,16 +116,6 @@ class OnnxRuntimeCuda:
         self._graphs.clear()
         self._loop = None
 
-    def __enter__(self) -> "OnnxRuntimeCuda":
-        """Return the backend."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free the sessions."""
-        self.close()
-
     @classmethod
     def _open(cls, device: str | None) -> Place:
         if device is not None and not device.isdecimal():
@@ -138,7 +127,7 @@ class OnnxRuntimeCuda:
         except RuntimeError as error:
             raise DeviceError(
                 f"GPU {place.index} was asked for, but ONNX Runtime {cls.version} cannot use it "
-                f"({_first_line(error)}); look at nvidia-smi, and install CUDA and cuDNN with: "
+                f"({one_line(error)}); look at nvidia-smi, and install CUDA and cuDNN with: "
                 "pip install 'onnxruntime-gpu[cuda,cudnn]'"
             ) from error
         return place
@@ -164,7 +153,7 @@ class OnnxRuntimeCuda:
             )
         except Exception as error:  # the engine's errors have no common base of their own
             raise BundleError(
-                f"ONNX Runtime {self.version} cannot load {path} in {self.provider} ({_first_line(error)}); "
+                f"ONNX Runtime {self.version} cannot load {path} in {self.provider} ({one_line(error)}); "
                 "run 'ganspect doctor', or use --backend onnxruntime"
             ) from error
         if self.provider not in session.get_providers():
@@ -208,7 +197,3 @@ def _session_options() -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = 1  # only what reads shapes runs on the CPU
     options.log_severity_level = _ERRORS_ONLY
     return options
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -7,7 +7,6 @@ with OpenVino(bundle, threads=2, precision="bf16") as backend:
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ import openvino
 from openvino import CompiledModel, ConstOutput, Core, InferRequest, Tensor
 
 from ganspect.bundle import Bundle
-from ganspect.errors import BundleError, DeviceError
+from ganspect.errors import BundleError, DeviceError, one_line
 from ganspect.progress import print_warning
 from ganspect.records import Precision
-from ganspect.runtime.backends.backend import Arrays
-from ganspect.runtime.backends.forms import Forms, graph_file, require_precision
+from ganspect.runtime.backends.backend import Arrays, Backend
+from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, require_precision
 from ganspect.runtime.engines import Array, BuiltEngine, EngineCache, EngineKey, Port
 
 _CPU = "CPU"
@@ -28,7 +27,7 @@ _OTHER_FORMS: Forms = {"fp32": (), "fp16": ("fp16",), "int8": ("int8",)}
 _CAPABILITIES: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 
 
-class OpenVino:
+class OpenVino(Backend):
     """Runs a bundle's graphs in OpenVINO; compiled graphs are taken from the bundle's engines where they are there.
 
     Attributes:
@@ -80,11 +79,8 @@ class OpenVino:
         core, kind = Core(), device or _CPU
         _require_device(core, kind)
         can = core.get_property(kind, "OPTIMIZATION_CAPABILITIES")
-        return tuple(
-            precision
-            for precision, forms in _forms(kind).items()
-            if precision == "fp32" or (_CAPABILITIES[precision] in can and bundle.has_variant(*forms))
-        )
+        held = held_precisions(bundle, _forms(kind))
+        return tuple(precision for precision in held if precision == "fp32" or _CAPABILITIES[precision] in can)
 
     @classmethod
     def build(
@@ -160,7 +156,7 @@ class OpenVino:
             return self._core.compile_model(str(path), self._kind, self._options)
         except RuntimeError as error:
             raise BundleError(
-                f"OpenVINO {self.version} cannot compile {path} for {self._kind} ({_first_line(error)}); "
+                f"OpenVINO {self.version} cannot compile {path} for {self._kind} ({one_line(error)}); "
                 "upgrade it with: pip install -U openvino"
             ) from error
 
@@ -180,16 +176,6 @@ class OpenVino:
         """Free the compiled graphs."""
         self._requests.clear()
         self._contents.clear()
-
-    def __enter__(self) -> "OpenVino":
-        """Return the backend."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free the compiled graphs."""
-        self.close()
 
     def _file(self, graph: str) -> Path:
         return graph_file(self._bundle, graph, self.precision, self._forms)
@@ -236,8 +222,3 @@ def _port(port: ConstOutput) -> Port:
 
 def _version() -> str:
     return str(openvino.__version__).partition("-")[0]
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 from ganspect.bundle import Bundle
-from ganspect.config import nearest
+from ganspect.config import known_precision, nearest
 from ganspect.errors import ConfigError, MissingDependencyError
-from ganspect.records import PRECISIONS, Precision
+from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Backend
 
 
@@ -112,8 +112,7 @@ def open_backend(name: str, bundle: Bundle, *, threads: int | None = None, preci
         MissingDependencyError: its package is not installed.
     """
     engine, device = find_engine(name)
-    if precision not in PRECISIONS:
-        raise ConfigError(f"unknown precision {precision!r}; {nearest(precision, list(PRECISIONS))}")
+    known_precision(precision)
     if threads is not None and threads < 1:
         raise ConfigError(f"{threads} threads were asked for; give 1 or more, or leave it out for all cores")
     backend: Backend = engine.load()(bundle, threads=threads, precision=precision, device=device)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganspect.bundle import Bundle
-from ganspect.config import nearest
+from ganspect.config import known_precision
 from ganspect.errors import ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import find_engine
@@ -45,8 +45,7 @@ def read_plan(options: BenchOptions) -> Plan:
     for name in options.backends:
         find_engine(name)
     for precision in options.precisions:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"unknown precision {precision!r}; {nearest(precision, list(PRECISIONS))}")
+        known_precision(precision)
     if not 0 < options.seconds <= _LONGEST_S:
         raise ConfigError(
             f"{options.seconds:g} seconds for each row were asked for; give more than 0 and at most {_LONGEST_S}"

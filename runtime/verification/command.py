@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ganspect.bundle import MANIFEST, Bundle, open_bundle
-from ganspect.config import nearest
-from ganspect.errors import BundleError, ConfigError, GanspectError, VerificationError
+from ganspect.config import known_precision
+from ganspect.errors import BundleError, GanspectError, VerificationError
 from ganspect.progress import print_warning, progress_bar
-from ganspect.records import PRECISIONS, Precision
+from ganspect.records import Precision
 from ganspect.runtime.backends import BACKENDS, offered_precisions, open_backend
 from ganspect.runtime.guard import Guard
 from ganspect.runtime.verification.agreement import FLIP_LIMIT, Agreement
@@ -132,8 +132,7 @@ def _open(folder: Path) -> Bundle:
 
 def _pairs(bundle: Bundle, backends: Sequence[str], precisions: Sequence[Precision]) -> list[Pair]:
     for precision in precisions:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"unknown precision {precision!r}; {nearest(precision, list(PRECISIONS))}")
+        known_precision(precision)
     if backends:
         return [
             (backend, precision)

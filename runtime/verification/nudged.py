@@ -4,8 +4,6 @@ L1's gradient is a sign and Adam's first step takes every latent by a full learn
 starts a few last digits beside another ends with another best score. No backend can be nearer to it than that.
 """
 
-from types import TracebackType
-
 import numpy as np
 
 from ganspect.runtime.backends import Arrays, Backend
@@ -15,7 +13,7 @@ _ROUNDING = 2.0**-16
 Runtime on networks of the papers' size: up to 2e-5)."""
 
 
-class Nudged:
+class Nudged(Backend):
     """A backend whose searches start at latents that differ by the rounding of sums in float32.
 
     Attributes:
@@ -41,13 +39,4 @@ class Nudged:
         return self._backend.run(graph, {**inputs, "latent": (latent * factors).astype(np.float32)})
 
     def close(self) -> None:
-        """Leave the wrapped backend open."""
-
-    def __enter__(self) -> "Nudged":
-        """Return the wrapper."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         """Leave the wrapped backend open."""

@@ -66,7 +66,9 @@ def test_a_precision_that_it_does_not_run(bundle):
 
 
 def test_a_precision_that_the_bundle_has_not(bundle):
-    with pytest.raises(BundleError, match="has no int8 graphs, only fp32, bf16, fp16; make them with: ganspect export"):
+    with pytest.raises(
+        BundleError, match="has no int8 graphs for OpenVINO on CPU, only fp32, bf16; make them with: ganspect export"
+    ):
         open_backend("openvino", bundle, precision="int8")
 
 

@@ -4,15 +4,14 @@ import ctypes
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from ganspect.bundle import Bundle
 from ganspect.errors import ConfigError, DeviceError, MissingDependencyError
 from ganspect.progress import print_warning
 from ganspect.records import Precision
-from ganspect.runtime.backends.backend import Arrays
-from ganspect.runtime.backends.forms import graph_file, require_precision
+from ganspect.runtime.backends.backend import Arrays, Backend
+from ganspect.runtime.backends.forms import graph_file, held_precisions, require_precision
 from ganspect.runtime.backends.tensorrt.flavour import Flavour, Messages
 from ganspect.runtime.backends.tensorrt.parsing import engine_ports, parse
 from ganspect.runtime.backends.tensorrt.serializing import serialize
@@ -28,7 +27,7 @@ _ROWS = 64
 _TURING = "sm75"
 
 
-class TensorRtBackend:
+class TensorRtBackend(Backend):
     """Runs a bundle's graphs on an NVIDIA GPU; a graph whose engine is not in the cache is built when it first runs.
 
     Attributes:
@@ -76,12 +75,8 @@ class TensorRtBackend:
         """
         _refuse_device(cls.flavour, device)
         _, kind = _find_gpu(cls.flavour)
-        lacking = {"bf16"} if kind == _TURING else set()
-        return tuple(
-            precision
-            for precision, forms in cls.flavour.forms.items()
-            if precision == "fp32" or (precision not in lacking and bundle.has_variant(*forms))
-        )
+        held = held_precisions(bundle, cls.flavour.forms)
+        return tuple(precision for precision in held if not (precision == "bf16" and kind == _TURING))
 
     @classmethod
     def build(
@@ -142,16 +137,6 @@ class TensorRtBackend:
         for running in self._running.values():
             running.close()
         self._running.clear()
-
-    def __enter__(self) -> "TensorRtBackend":
-        """Return the backend."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free the engines."""
-        self.close()
 
     def _load(self, graph: str) -> "RunningGraph":
         from ganspect.runtime.backends.tensorrt.running import RunningGraph
