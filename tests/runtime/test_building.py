@@ -184,7 +184,7 @@ def test_an_unknown_kind_of_gpu_gets_the_list(rtx, folder):
 
 def test_a_precision_that_the_bundle_has_not_is_said_once(rtx, folder):
     change_manifest(folder, graphs=plain_graphs(folder))
-    with pytest.raises(BundleError, match=r"^\S+ has no fp16 graphs, only fp32; make them with: ganspect export RUN"):
+    with pytest.raises(BundleError, match=r"^\S+ has no fp16 graphs for TensorRT-RTX, only fp32; make them with: "):
         build_bundle(folder, [TARGET], ["fp16"])
 
 
