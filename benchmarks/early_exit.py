@@ -122,10 +122,10 @@ def measure(bundle: Bundle, backend: Backend, parts: Parts) -> dict[str, Any]:
     equal = compare_at_equal_batch(
         backend,
         parts.tiles,
-        search_starts(search, parts.tiles),
+        search.starts(len(parts.tiles), search.score(parts.tiles)),
         threshold=threshold,
         steps=steps,
-        maps=pixel_maps(bundle),
+        maps=bundle.pixel_inputs("search"),
         batch=EQUAL_BATCH,
     )
     runs = {batch: _verdicts(search, parts, threshold, steps, batch) for batch in BATCHES}
@@ -148,24 +148,6 @@ def measure(bundle: Bundle, backend: Backend, parts: Parts) -> dict[str, Any]:
         "verdict_flips": flips,
         "iterations": _iterations(runs[1]["steps"], parts.labels, steps),
     }
-
-
-def search_starts(search: LatentSearch, tiles: Array) -> Array:
-    """Return where the deployed search starts: E(x) and the random restarts, (T,R,D) float32."""
-    bundle = search.bundle
-    random = np.broadcast_to(bundle.starts(), (len(tiles), *bundle.starts().shape))
-    restarts = bundle.manifest.search.restarts
-    start = search.score(tiles)
-    if start is None:
-        return np.ascontiguousarray(random[:, :restarts])
-    return np.concatenate([start.latent[:, None], random[:, : restarts - 1]], axis=1)
-
-
-def pixel_maps(bundle: Bundle) -> dict[str, Array]:
-    """Return those pixel statistics that the search graph takes, often none."""
-    statistics = bundle.pixel_statistics()
-    maps = {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
-    return {name: values for name, values in maps.items() if name in bundle.manifest.graphs["search"].inputs}
 
 
 def _verdicts(search: LatentSearch, parts: Parts, threshold: float, steps: int, batch: int) -> dict[str, Array]:

@@ -28,7 +28,7 @@ from ganspect.runtime.bench.measurement import STEP_SPAN, Measurement, Repetitio
 from ganspect.runtime.bench.pool import Pool
 from ganspect.runtime.bench.protocol import Message, reserve_stdout
 from ganspect.runtime.bench.serving import leave_interrupts_to_the_parent, serve
-from ganspect.runtime.bench.workloads import pixel_maps, start_latents
+from ganspect.runtime.rows import start_latents
 from ganspect.train.run import Run, load_run
 
 _MODES = ("encoder", "search_step", "search")
@@ -89,7 +89,7 @@ class ReferenceSession:
 
     def _encoder(self, batch: int) -> Repetition:
         image = torch.from_numpy(self._pool.usual.batch(batch))
-        pixels = _tensors(pixel_maps(self._bundle, "score"))
+        pixels = _tensors(self._bundle.pixel_inputs("score"))
 
         def score() -> None:
             with torch.inference_mode():
@@ -121,10 +121,11 @@ class ReferenceSession:
         image, system = torch.from_numpy(tiles), self._search.formulas.system
         with torch.inference_mode():
             encoded = system.encode(to_image(image)).numpy() if self._has_encoder else None
-        starts = start_latents(self._bundle, len(tiles), encoded)
+        restarts = self._bundle.manifest.search.restarts
+        starts = start_latents(self._bundle.starts(), restarts, len(tiles), encoded)
         rows = image.repeat_interleave(starts.shape[1], dim=0)
         latent = torch.from_numpy(starts.reshape(-1, starts.shape[2]).copy())
-        return rows, latent, _tensors(pixel_maps(self._bundle, "search"))
+        return rows, latent, _tensors(self._bundle.pixel_inputs("search"))
 
 
 def require_same_model(run: Run, bundle: Bundle) -> None:

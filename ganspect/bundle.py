@@ -33,6 +33,10 @@ class PixelStatistics(NamedTuple):
     mean: np.ndarray[Any, np.dtype[np.float32]]
     deviation: np.ndarray[Any, np.dtype[np.float32]]
 
+    def named(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+        """Return both by the names of the graphs' inputs, which are those in the file too."""
+        return {"pixel_mean": self.mean, "pixel_deviation": self.deviation}
+
 
 class Bundle:
     """An opened and checked bundle.
@@ -94,6 +98,23 @@ class Bundle:
         record = self.require_calibration()
         maps = load_file(_require_hash(self.folder, record.statistics_file, record.statistics_sha256))
         return PixelStatistics(mean=maps["pixel_mean"], deviation=maps["pixel_deviation"])
+
+    def pixel_inputs(
+        self, graph: str, statistics: PixelStatistics | None = None
+    ) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+        """Return those pixel maps that a graph takes as inputs, mostly none.
+
+        Args:
+            graph: key of `Manifest.graphs`.
+            statistics: None: those of the calibration in force.
+
+        Raises:
+            CalibrationError: the graph takes some, none are given, and the bundle was never calibrated.
+        """
+        inputs = self.manifest.graphs[graph].inputs
+        if "pixel_mean" not in inputs:
+            return {}
+        return (statistics or self.pixel_statistics()).named()
 
     def calibration_tiles(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Return tiles of normal frames that the calibration in force kept, (T,h,w,C) uint8, for comparisons.

@@ -93,8 +93,7 @@ def calibrate(
         statistics, first, scored = _passes(bundle, opened, parts)
     search = conformal_threshold(_search_scores(scored), rate)
     encoder_scores = _encoder_scores(scored)
-    maps = {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
-    file, digest = write_arrays(bundle_folder, "statistics", maps)
+    file, digest = write_arrays(bundle_folder, "statistics", statistics.named())
     tiles_file, tiles_digest = write_arrays(
         bundle_folder, "tiles", {"tiles": tiles_to_keep(bundle, [frame for _, frame in parts.threshold])}
     )

@@ -88,6 +88,21 @@ class Rows:
         return np.asarray(tiles[:, None] * self.restarts + np.arange(self.restarts)).ravel()
 
 
+def start_latents(random: Array, restarts: int, count: int, encoded: Array | None) -> Array:
+    """Return where the searches of `count` images start, (count,R,D) float32: E(x) and random restarts.
+
+    Args:
+        random: (S,D) stored starts, S at least R.
+        restarts: R.
+        count: of images.
+        encoded: (count,D) E(x); None without an encoder, and then all starts are random.
+    """
+    drawn = np.broadcast_to(random, (count, *random.shape))
+    if encoded is None:
+        return np.ascontiguousarray(drawn[:, :restarts])
+    return np.concatenate([encoded[:, None], drawn[:, : restarts - 1]], axis=1)
+
+
 def begin_state(latent: Array, part: Array) -> State:
     """Return the state before the first iteration of (N,D) float32 start latents; `part` is (N,) int64."""
     count = len(latent)

@@ -20,7 +20,7 @@ from ganspect.errors import BundleError
 from ganspect.runtime.backends import Arrays, Backend
 from ganspect.runtime.guard import Guard, Guarded, near, with_exact_starts, with_exact_tiles
 from ganspect.runtime.pace import Deadline, Pace
-from ganspect.runtime.rows import Array, Rows
+from ganspect.runtime.rows import Array, Rows, start_latents
 
 Outcome: TypeAlias = Literal["cleared", "complete", "budget"]
 
@@ -105,10 +105,8 @@ class LatentSearch:
         self.has_encoder = "score" in bundle.manifest.graphs
         self.backend = backend
         self._pace = Pace()
-        self._pixel_maps: dict[str, Array] = {}
-        if bundle.manifest.scores.needs_pixel_statistics:
-            maps = statistics if statistics is not None else bundle.pixel_statistics()
-            self._pixel_maps = {"pixel_mean": maps.mean, "pixel_deviation": maps.deviation}
+        graphs = ("score", "search") if self.has_encoder else ("search",)
+        self._maps = {graph: bundle.pixel_inputs(graph, statistics) for graph in graphs}
         self._random_starts = self._read_starts()
         self._guard = Guard(search=0.0, encoder=0.0)
         self._exact: LatentSearch | None = None
@@ -128,7 +126,7 @@ class LatentSearch:
 
     def _score(self, images: Array) -> StartScores:
         outputs = [
-            self.backend.run("score", {"image": images[tiles], **self._maps("score")})
+            self.backend.run("score", {"image": images[tiles], **self._maps["score"]})
             for tiles in self._batches(np.arange(len(images)), restarts=1)
         ]
         return StartScores(**{name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]})
@@ -206,15 +204,13 @@ class LatentSearch:
         if self._exact is not None:
             self._exact.warm_up()
 
-    def _starts(self, count: int, start: StartScores | None) -> Array:
+    def starts(self, count: int, start: StartScores | None) -> Array:
+        """Return where the searches of `count` images start, (count,R,D); `start` is what `score` said of them."""
         restarts = self.bundle.manifest.search.restarts
-        random = np.broadcast_to(self._random_starts, (count, *self._random_starts.shape))
-        if start is None:
-            return np.ascontiguousarray(random[:, :restarts])
-        return np.concatenate([start.latent[:, None], random[:, : restarts - 1]], axis=1)
+        return start_latents(self._random_starts, restarts, count, None if start is None else start.latent)
 
     def _rows(self, images: Array, start: StartScores | None) -> Rows:
-        rows = Rows(images, self._starts(len(images), start))
+        rows = Rows(images, self.starts(len(images), start))
         if start is not None:
             counts = self.bundle.manifest.search.burn_in == 0
             rows.begin_at(_never_nan(start.start_score) if counts else None, start.reconstruction, start.residual)
@@ -228,10 +224,6 @@ class LatentSearch:
                 f"{self.bundle.manifest.search.restarts}; export the bundle again"
             )
         return starts
-
-    def _maps(self, graph: str) -> dict[str, Array]:
-        inputs = self.bundle.manifest.graphs[graph].inputs
-        return {name: values for name, values in self._pixel_maps.items() if name in inputs}
 
     def _batches(self, tiles: Array, *, restarts: int) -> Iterator[Array]:
         height, width = self.bundle.manifest.image.size_hw
@@ -261,7 +253,7 @@ class LatentSearch:
             **rows.take(tiles),
             "steps": np.asarray(count, np.int64),
             "threshold": np.asarray(threshold, np.float32),
-            **self._maps("search"),
+            **self._maps["search"],
         }
         rows.put(tiles, self.backend.run("search", inputs))
         elapsed_ms = (time.perf_counter_ns() - begin_ns) / 1e6

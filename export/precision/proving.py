@@ -68,11 +68,9 @@ def prove(folder: Path, precisions: Sequence[Precision], frames: Sequence[Frame]
 
 
 def _feeds(bundle: Bundle, frames: Sequence[Frame]) -> Feeds:
-    tiles, statistics = tiles_to_keep(bundle, frames), bundle.pixel_statistics()
-    maps = {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
-    taken = {name: values for name, values in maps.items() if name in bundle.manifest.graphs[QUANTIZED].inputs}
+    tiles, maps = tiles_to_keep(bundle, frames), bundle.pixel_inputs(QUANTIZED)
     parts = np.array_split(tiles, -(-len(tiles) // _BATCH))
-    return [{"image": part, **taken} for part in parts]
+    return [{"image": part, **maps} for part in parts]
 
 
 def _require_backends(precisions: Sequence[Precision], proved: set[Precision]) -> None:

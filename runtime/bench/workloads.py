@@ -76,7 +76,7 @@ class BundleSession:
         }
 
     def _encoder(self, measurement: Measurement) -> Repetition:
-        inputs = {"image": self._pool.usual.batch(measurement.batch), **pixel_maps(self._bundle, "score")}
+        inputs = {"image": self._pool.usual.batch(measurement.batch), **self._bundle.pixel_inputs("score")}
         return lambda: Sample(self._timed("score", inputs), 0.0)
 
     def _whole_search(self, measurement: Measurement) -> Repetition:
@@ -122,44 +122,19 @@ class BundleSession:
 
     def _search_inputs(self, batch: int, steps: int) -> Arrays:
         tiles = self._pool.usual.batch(batch)
-        start = self._search.score(tiles)
-        starts = start_latents(self._bundle, batch, None if start is None else start.latent)
+        starts = self._search.starts(batch, self._search.score(tiles))
         rows = Rows(tiles, starts).take(np.arange(batch))
         return {
             **rows,
             "steps": np.asarray(steps, np.int64),
             "threshold": _NO_EXIT,
-            **pixel_maps(self._bundle, "search"),
+            **self._bundle.pixel_inputs("search"),
         }
 
     def _timed(self, graph: str, inputs: Arrays) -> float:
         begin_ns = time.perf_counter_ns()
         self._backend.run(graph, inputs)
         return _since_ms(begin_ns)
-
-
-def start_latents(bundle: Bundle, count: int, encoded: Array | None) -> Array:
-    """Return where the searches of `count` images start, (count,R,D) float32: E(x) and random restarts.
-
-    Args:
-        bundle: with the stored random starts.
-        count: of images.
-        encoded: (count,D) E(x); None without an encoder, and then all starts are random.
-    """
-    restarts, random = bundle.manifest.search.restarts, bundle.starts()
-    drawn = np.broadcast_to(random, (count, *random.shape))
-    if encoded is None:
-        return np.ascontiguousarray(drawn[:, :restarts])
-    return np.concatenate([encoded[:, None], drawn[:, : restarts - 1]], axis=1)
-
-
-def pixel_maps(bundle: Bundle, graph: str) -> dict[str, Array]:
-    """Return those pixel maps that a graph takes, mostly none."""
-    inputs = bundle.manifest.graphs[graph].inputs
-    if "pixel_mean" not in inputs:
-        return {}
-    statistics = bundle.pixel_statistics()
-    return {"pixel_mean": statistics.mean, "pixel_deviation": statistics.deviation}
 
 
 def _batches(images: Images, count: int) -> Iterator[Array]:

@@ -13,7 +13,7 @@ from ganspect.export.formulas import to_image
 from ganspect.export.lean_search import LeanSearch, formulas_of
 from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.runtime.backends import open_backend
-from ganspect.runtime.bench.workloads import start_latents
+from ganspect.runtime.rows import start_latents
 from ganspect.runtime.search import LatentSearch
 from ganspect.train.run import load_run
 
@@ -32,8 +32,8 @@ def test_the_lean_search_finds_the_best_scores_of_the_graph(system: str, request
         expected = LatentSearch(bundle, backend).full(images, steps=STEPS).score
     search, tiles = LeanSearch(formulas_of(run.system, bundle)), torch.from_numpy(images)
     encoded = None if run.system.encoder is None else run.system.encode(to_image(tiles)).numpy()
-    starts = start_latents(bundle, len(images), encoded)
-    restarts = starts.shape[1]
+    restarts = bundle.manifest.search.restarts
+    starts = start_latents(bundle.starts(), restarts, len(images), encoded)
     latent = torch.from_numpy(starts.reshape(len(images) * restarts, -1).copy())
     found = search.run(tiles.repeat_interleave(restarts, dim=0), latent, STEPS).best_score
     assert found.reshape(-1, restarts).amin(1).numpy() == pytest.approx(expected, rel=2e-2)

@@ -230,9 +230,9 @@ def test_without_an_encoder_the_search_starts_at_random(tiny_anogan_bundle, norm
 def test_a_score_that_is_not_a_number_is_anomalous(copy, rescored_bundle, normal_frames):
     folder = set_threshold(copy(rescored_bundle), 1e30)
     with load(folder) as inspector:
-        inspector._search._pixel_maps = {
-            name: np.full((32, 32), np.nan, np.float32) for name in inspector._search._pixel_maps
-        }
+        for maps in inspector._search._maps.values():
+            assert sorted(maps) == ["pixel_deviation", "pixel_mean"]
+            maps.update({name: np.full((32, 32), np.nan, np.float32) for name in maps})
         verdict = inspector.inspect(normal_frames[0])
     assert (verdict.verdict, verdict.score) == ("anomalous", math.inf)
     assert math.isnan(verdict.start_score)

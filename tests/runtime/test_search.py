@@ -195,7 +195,7 @@ def test_the_encoders_start_comes_before_random_ones(opened, copy, tiny_bundle, 
     starts = np.concatenate(
         [np.stack([latent, *open_bundle(tiny_bundle).starts()[:2]]) for latent in found.start.latent]
     )
-    np.testing.assert_array_equal(search._starts(4, found.start).reshape(12, -1), starts)
+    np.testing.assert_array_equal(search.starts(4, found.start).reshape(12, -1), starts)
     rows = search_graph(backend, np.repeat(tiles[:4], 3, axis=0), starts, np.repeat(np.arange(4), 3), steps=3)
     np.testing.assert_array_equal(found.score, rows["best_score_out"].reshape(4, 3).min(1))
 

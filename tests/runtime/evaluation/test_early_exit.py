@@ -36,10 +36,10 @@ def test_exit_changes_no_bit_of_what_goes_on_and_no_verdict(
             compared = early_exit.compare_at_equal_batch(
                 backend,
                 tiles,
-                early_exit.search_starts(search, tiles),
+                search.starts(len(tiles), search.score(tiles)),
                 threshold=float(threshold),
                 steps=12,
-                maps=early_exit.pixel_maps(bundle),
+                maps=bundle.pixel_inputs("search"),
                 batch=batch,
             )
             assert 0 < compared.cleared < compared.tiles == 16
