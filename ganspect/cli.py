@@ -3,10 +3,8 @@
 ganspect --help
 """
 
-import contextlib
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal, NoReturn
@@ -14,7 +12,8 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from ganspect import __version__
-from ganspect.errors import GanspectError, MissingDependencyError, VerificationError
+from ganspect.errors import GanspectError, VerificationError
+from ganspect.extras import extra
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no public name for it
 
@@ -59,7 +58,7 @@ def demo(
 
     Example: ganspect demo --out demo
     """
-    with _extra("demo"):
+    with extra("demo"):
         from ganspect.demo import run_demo
 
     run_demo(out)
@@ -75,7 +74,7 @@ def train(
 
     Example: ganspect train configs/fanogan.yaml --set data.source=images --set image.size_hw=[64,64] --out run
     """
-    with _extra("train"):
+    with extra("train"):
         from ganspect.train.fit import train_recipe
 
     train_recipe(config, settings, out)
@@ -92,7 +91,7 @@ def export(
 
     Example: ganspect export run --out bundle --precision int8
     """
-    with _extra("export"):
+    with extra("export"):
         from ganspect.export.exporter import export_run
 
     export_run(run, out, false_alarm_rate, _split(precision))
@@ -132,7 +131,7 @@ def evaluate(
 
     Example: ganspect evaluate bundle elpv:mono --out report --curve
     """
-    with _extra("report"):
+    with extra("report"):
         from ganspect.runtime.evaluation import evaluate_bundle
 
     evaluate_bundle(
@@ -232,7 +231,7 @@ def bench(
 
     Example: ganspect bench bundle --batch 1,16 --against run --out bench
     """
-    with _extra("report"):
+    with extra("report"):
         from ganspect.runtime.bench import BenchOptions, bench_bundle
 
     options = BenchOptions(
@@ -264,17 +263,6 @@ def main() -> NoReturn:
     except GanspectError as error:
         _fail(str(error), status=2)
     sys.exit(status)
-
-
-@contextlib.contextmanager
-def _extra(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("", "ganspect"):
-            raise
-        raise MissingDependencyError(f"{package} is not installed; run: pip install 'ganspect[{name}]'") from error
 
 
 def _split(values: list[str]) -> list[Any]:

@@ -42,7 +42,7 @@ def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str]
     """Build every graph of a bundle for every target in every precision, or find it among the bundle's engines.
 
     The names of all targets are looked at before the first is built. A graph that cannot be built leaves the other
-    engines whole. A precision below fp32 is verified at once where its device is in this machine.
+    engines whole. Precisions below fp32 are verified afterwards, where their device is in this machine.
 
     Args:
         folder: the bundle.
@@ -58,7 +58,7 @@ def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str]
         VerificationError: a precision changes verdicts.
     """
     bundle, asked = open_bundle(folder), _precisions(precisions)
-    console, failures = Console(), dict[str, str]()
+    console, failures, here = Console(), dict[str, str](), list[str]()
     for target in [_parse(name) for name in dict.fromkeys(targets)]:
         if target.backend is None:
             console.print(f"{target.name} runs the graphs as they were exported: nothing is built", highlight=False)
@@ -68,10 +68,13 @@ def build_bundle(folder: Path, targets: Sequence[str], precisions: Sequence[str]
             failures |= failed
             if built:
                 console.print(_table(target.name, precision, built))
-            if not failed and precision != "fp32" and not target.ahead_of_time:
-                verify_bundle(folder, [target.name], [precision])
+        if not target.ahead_of_time:
+            here.append(target.name)
     if failures:
         raise BundleError(_sentence(failures))
+    lower = [precision for precision in asked if precision != "fp32"]
+    if here and lower:
+        verify_bundle(folder, here, lower)
 
 
 def _precisions(names: Sequence[str]) -> list[Precision]:

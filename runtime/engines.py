@@ -149,38 +149,25 @@ class EngineCache:
             source = "rebuilt"
             content = self._read(record)
             if content is not None and not again:
-                return content, "cached"
+                return content.tobytes(), "cached"
             if content is None:
                 print_warning(f"{self._folder / record.file} is damaged or gone; the engine is built again")
         elif other := self._other(keys):
             Console(stderr=True).print(_difference(keys, other), highlight=False, markup=False, soft_wrap=True)
-        content = build()
-        self.put(keys, content)
-        return content, source
-
-    def content(self, key: EngineKey) -> bytes | None:
-        """Return the engine of a key, or None where there is none; a damaged one is said to be and not used."""
-        record = self.find([key])
-        if record is None:
-            return None
-        content = self._read(record)
-        if content is None:
-            print_warning(f"{self._folder / record.file} is damaged or gone; the graph is compiled instead")
-        return content
+        built = build()
+        self.put(keys, built)
+        return built, source
 
     def mapped(self, key: EngineKey) -> Array | None:
-        """Return what `content` does as a (size,) uint8 array that lies in the file, so that it is in memory once."""
+        """Return the engine of a key as (size,) uint8 that lies in its file, so that it is in memory once.
+
+        None where there is none; a damaged one is said to be, and not used.
+        """
         record = self.find([key])
-        if record is None:
-            return None
-        path = self._folder / record.file
-        if path.parent == self._folder and path.is_file() and path.stat().st_size:
-            # Copy on write: runtimes ask for memory that could be written, and none writes.
-            content: Array = np.memmap(path, np.uint8, mode="c")
-            if hashlib.sha256(content.data).hexdigest() == record.sha256:
-                return content
-        print_warning(f"{path} is damaged or gone; the graph is compiled instead")
-        return None
+        content = None if record is None else self._read(record)
+        if record is not None and content is None:
+            print_warning(f"{self._folder / record.file} is damaged or gone; the graph is compiled instead")
+        return content
 
     def find(self, keys: list[EngineKey]) -> EngineRecord | None:
         """Return the record of an engine that serves all the keys, or None."""
@@ -213,12 +200,13 @@ class EngineCache:
         except (OSError, OutputError):
             print_warning(f"{self._folder} cannot be written; the engine is used, and built again the next time")
 
-    def _read(self, record: EngineRecord) -> bytes | None:
+    def _read(self, record: EngineRecord) -> Array | None:
         path = self._folder / record.file
-        if path.parent != self._folder or not path.is_file():
+        if path.parent != self._folder or not path.is_file() or not path.stat().st_size:
             return None
-        content = path.read_bytes()
-        return content if hashlib.sha256(content).hexdigest() == record.sha256 else None
+        # Copy on write: runtimes ask for memory that could be written, and none writes.
+        content: Array = np.memmap(path, np.uint8, mode="c")
+        return content if hashlib.sha256(content.data).hexdigest() == record.sha256 else None
 
     def _other(self, keys: Sequence[EngineKey]) -> EngineRecord | None:
         """Return an engine of the same graph that cannot be used here, one of another version first."""

@@ -3,12 +3,20 @@
 {"latency_ms": 12.3, **machine()}
 """
 
+import contextlib
 import os
 import platform
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_FLAGS = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni"),
+    *("amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "asimd", "asimdhp", "asimddp", "fphp", "bf16", "i8mm", "sve"),
+)
+_ROOT = Path("/")
 
 
 def machine() -> dict[str, Any]:
@@ -21,6 +29,16 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "evaluated": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def cpu_flags(root: Path = _ROOT) -> list[str]:
+    """Return those of the processor's instruction sets that inference engines ask for, as /proc/cpuinfo names them."""
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.partition(":")[0].strip() in ("flags", "Features"):
+                found = set(line.partition(":")[2].split())
+                return [flag for flag in _FLAGS if flag in found]
+    return []
 
 
 def _processor() -> str:

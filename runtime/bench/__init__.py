@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganspect.errors import MissingDependencyError
+from ganspect.extras import extra
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,6 @@ def bench_bundle(bundle: Path, out: Path, options: BenchOptions = BenchOptions()
         DataError: no such data, or `metrics` cannot be used.
         OutputError: `out` holds something else or cannot be written.
     """
-    try:
+    with extra("report"):
         from ganspect.runtime.bench.pipeline import bench
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "ganspect":
-            raise
-        raise MissingDependencyError(
-            f"the page needs {package}, which is not installed; run: pip install 'ganspect[report]'"
-        ) from error
     return bench(bundle, out, options)

@@ -10,8 +10,8 @@ from ganspect import __version__
 from ganspect.bundle import Bundle
 from ganspect.runtime.bench.energy import Meter
 from ganspect.runtime.bench.nvidia import describe_gpus
-from ganspect.runtime.bench.sensors import cpu_flags, governors, power_mode, state
-from ganspect.runtime.machine import machine
+from ganspect.runtime.bench.sensors import governors, power_mode, state
+from ganspect.runtime.machine import cpu_flags, machine
 
 _PACKAGES = (
     *("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx-cu13"),

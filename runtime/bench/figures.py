@@ -25,7 +25,6 @@ def row_of(result: Result) -> Row:
     mode, batch, steps = result.measurement
     mean_ms = float(np.mean(result.samples_ms))
     iterations = float(np.mean(result.iterations))
-    images = batch * len(result.samples_ms)
     return {
         "backend": result.described["backend"],
         "precision": result.described["precision"],
@@ -39,7 +38,7 @@ def row_of(result: Result) -> Row:
         "repetitions": len(result.samples_ms),
         "peak_rss_mb": round(result.peak_rss_mb, 1),
         "gpu_memory_mb": None if result.gpu_memory_mb is None else round(result.gpu_memory_mb, 1),
-        "energy_mj": _energy_mj(result, images),
+        "energy_mj": _energy_mj(result),
         "others_share": others_share([result]),
         "first_run_ms": _rounded(result.first_run_ms),
         "load_ms": _rounded(result.described["load_ms"]),
@@ -68,11 +67,11 @@ def others_share(results: Sequence[Result]) -> float | None:
     return round(max(0.0, taken_s / wall_s / (os.cpu_count() or 1)), 3)
 
 
-def _energy_mj(result: Result, images: int) -> float | None:
+def _energy_mj(result: Result) -> float | None:
     # A step is the difference of two calls: what both took together is not its energy.
     if result.energy_j is None or result.measurement.mode == "search_step":
         return None
-    return _rounded(1e3 * result.energy_j / images)
+    return _rounded(1e3 * result.energy_j / (result.measurement.batch * result.calls))
 
 
 def _rounded(value: float) -> float:

@@ -38,6 +38,7 @@ class Result:
         first_run_ms: the first call in that process; with loading, where no row before loaded the graph.
         samples_ms: of each repetition.
         iterations: of each repetition, mean over its images.
+        calls: repetitions, and those before them that were not timed: what the energy is of.
         peak_rss_mb: of the process until then.
         gpu_memory_mb: of the process; None without a GPU.
         energy_j: of the device, all rounds; None where not counted.
@@ -51,6 +52,7 @@ class Result:
     first_run_ms: float
     samples_ms: list[float] = field(default_factory=list)
     iterations: list[float] = field(default_factory=list)
+    calls: int = 0
     peak_rss_mb: float = 0.0
     gpu_memory_mb: float | None = None
     energy_j: float | None = None
@@ -130,6 +132,7 @@ def _take_turn(contenders: Contenders, contender: Contender, result: Result, sec
     clock.stop(result)
     result.samples_ms += answer["samples_ms"]
     result.iterations += answer["iterations"]
+    result.calls += answer["calls"]
     result.peak_rss_mb = answer["peak_rss_mb"]
     result.gpu_memory_mb = answer["gpu_memory_mb"]
     if reading.energy_j is not None:

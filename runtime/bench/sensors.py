@@ -1,6 +1,6 @@
-"""What Linux tells of the processor: instructions, clock, temperature, load, and a Jetson's power mode.
+"""What Linux tells of the processor: clock, temperature, load, and a Jetson's power mode.
 
-print(cpu_flags(), state())
+print(state())
 """
 
 import contextlib
@@ -10,22 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-_FLAGS = (
-    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni"),
-    *("amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "asimd", "asimdhp", "asimddp", "fphp", "bf16", "i8mm", "sve"),
-)
 _NVPMODEL_S = 5
 _ROOT = Path("/")
-
-
-def cpu_flags(root: Path = _ROOT) -> list[str]:
-    """Return those of the processor's instruction sets that inference engines ask for, as /proc/cpuinfo names them."""
-    with contextlib.suppress(OSError):
-        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.partition(":")[0].strip() in ("flags", "Features"):
-                found = set(line.partition(":")[2].split())
-                return [flag for flag in _FLAGS if flag in found]
-    return []
 
 
 def governors(root: Path = _ROOT) -> list[str]:

@@ -110,6 +110,7 @@ def _measured(repeat: Repetition, seconds: float) -> Message:
     return {
         "samples_ms": [sample.duration_ms for sample in samples],
         "iterations": [sample.iterations for sample in samples],
+        "calls": 1 + len(samples),
         "peak_rss_mb": peak_rss_mb(),
         "gpu_memory_mb": gpu_memory_mb(),
     }

@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ganspect.runtime.backends.selection import ENGINES
+
 MISSING = "–"
 
 NAMES: Mapping[str, str] = {
-    "onnxruntime": "ONNX Runtime",
-    "onnxruntime-cuda": "ONNX Runtime CUDA",
-    "onnxruntime-tensorrt": "ONNX Runtime TensorRT",
-    "openvino": "OpenVINO",
-    "tensorrt": "TensorRT",
-    "tensorrt-rtx": "TensorRT-RTX",
+    **{name: engine.product for name, engine in ENGINES.items()},
     "pytorch-eager": "PyTorch eager",
     "pytorch-compiled": "PyTorch compiled",
 }

@@ -6,7 +6,7 @@ ganspect evaluate bundle elpv:mono --out report --curve
 from pathlib import Path
 from typing import Any, Literal
 
-from ganspect.errors import MissingDependencyError
+from ganspect.extras import extra
 from ganspect.records import Precision
 
 CURVE_ITERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -52,16 +52,9 @@ def evaluate_bundle(
         ConfigError: encoder mode without an encoder or with `steps`.
         OutputError: `out` holds something else or cannot be written.
     """
-    try:
+    with extra("report"):
         from ganspect.runtime.evaluation.curve import CurvePlan
         from ganspect.runtime.evaluation.pipeline import evaluate
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "ganspect":
-            raise
-        raise MissingDependencyError(
-            f"the report needs {package}, which is not installed; run: pip install 'ganspect[report]'"
-        ) from error
     plan = CurvePlan(curve_iterations, curve_images) if curve else None
     return evaluate(
         bundle,

@@ -20,7 +20,7 @@ from ganspect.runtime.backends import BACKENDS, offered_precisions, open_backend
 from ganspect.runtime.guard import Guard
 from ganspect.runtime.verification.agreement import FLIP_LIMIT, Agreement
 from ganspect.runtime.verification.gate import Gate
-from ganspect.runtime.verification.record import Verified, add_verified
+from ganspect.runtime.verification.record import VERIFICATION, Verified, add_verified
 
 Pair: TypeAlias = tuple[str, Precision]
 """A backend's name and the precision of its convolutions."""
@@ -40,7 +40,6 @@ def verify_bundle(
     *,
     flip_limit: float = FLIP_LIMIT,
     threads: int | None = None,
-    quiet: bool = False,
 ) -> list[Verified]:
     """Check a bundle's files, compare backends with the reference, print and keep the figures.
 
@@ -50,7 +49,6 @@ def verify_bundle(
         precisions: of the convolutions; none: every one that a backend offers for this bundle.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
         threads: that a backend may use; None: all.
-        quiet: print nothing.
 
     Raises:
         VerificationError: a file is not what was exported, or a backend's verdicts are not the reference's.
@@ -63,9 +61,8 @@ def verify_bundle(
     for result in check_pairs(bundle, pairs, flip_limit=flip_limit, threads=threads, skip=not backends):
         add_verified(bundle, result)
         results.append(result)
-    if not quiet:
-        print_results(bundle, results)
-        Console().print(f"kept in {bundle.folder / 'verification.json'}", highlight=False)
+    print_results(bundle, results)
+    Console().print(f"kept in {bundle.folder / VERIFICATION}", highlight=False)
     require_passed(results, flip_limit)
     return results
 

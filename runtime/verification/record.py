@@ -10,9 +10,8 @@ from ganspect.errors import OutputError
 from ganspect.files import write_atomically
 from ganspect.progress import print_warning
 from ganspect.records import Precision, Record
-from ganspect.runtime.bench.sensors import cpu_flags
 from ganspect.runtime.guard import Guard
-from ganspect.runtime.machine import machine
+from ganspect.runtime.machine import cpu_flags, machine
 from ganspect.runtime.verification.agreement import Agreement
 
 VERIFICATION = "verification.json"

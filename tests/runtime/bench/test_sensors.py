@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from ganspect.runtime.bench.energy import Meter, find_meter
-from ganspect.runtime.bench.sensors import busy_s, cpu_flags, governors, state
+from ganspect.runtime.bench.sensors import busy_s, governors, state
+from ganspect.runtime.machine import cpu_flags
 
 
 def write(path: Path, text: str) -> Path:

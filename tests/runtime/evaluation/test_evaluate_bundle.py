@@ -294,7 +294,7 @@ except MissingDependencyError as error:
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    expected = f"the report needs {package}, which is not installed; run: pip install 'ganspect[report]'"
+    expected = f"{package} is not installed; run: pip install 'ganspect[report]'"
     assert done.stdout.strip() == expected
 
 
