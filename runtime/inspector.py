@@ -85,7 +85,7 @@ class Inspector:
         self._search = LatentSearch(bundle, backend)
         self._tile_level = tile_level(bundle.pixel_statistics())
         self._level = self._tile_level
-        self._warm_up()
+        self._search.warm_up(search=mode == "search")
 
     @classmethod
     def load(
@@ -138,7 +138,7 @@ class Inspector:
             opened.close()
             raise
         if meanwhile is not None:
-            inspector.upcoming = Upcoming(lambda: _warm_search(bundle, open_asked()), backend)
+            inspector.upcoming = Upcoming(lambda: _warm_search(bundle, open_asked(), mode), backend)
         return inspector
 
     def inspect(self, frame: Frame) -> Verdict:
@@ -223,12 +223,6 @@ class Inspector:
             self._level = frame_level(self._tile_level, tiles)
         return find_regions(heat_map, self._level, least_area_px=least_area_px(tiles))
 
-    def _warm_up(self) -> None:
-        if self.mode == "search":
-            self._search.warm_up()
-        else:
-            self._search.score(np.zeros((1, *self.grid.size_hw, self.grid.channels), np.uint8))
-
 
 def tile_grid(bundle: Bundle) -> TileGrid:
     """Return how frames become a bundle's tiles."""
@@ -236,10 +230,10 @@ def tile_grid(bundle: Bundle) -> TileGrid:
     return TileGrid(image.size_hw, image.channels, image.bits, image.fit, image.overlap)
 
 
-def _warm_search(bundle: Bundle, backend: Backend) -> LatentSearch:
+def _warm_search(bundle: Bundle, backend: Backend, mode: Mode) -> LatentSearch:
     try:
         search = LatentSearch(bundle, backend)
-        search.warm_up()
+        search.warm_up(search=mode == "search")
     except BaseException:
         backend.close()
         raise

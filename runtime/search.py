@@ -194,15 +194,18 @@ class LatentSearch:
         exact = self._exact.screen(images[tiles], begin, threshold=threshold, steps=steps, deadline=deadline)
         return with_exact_tiles(found, tiles, exact)
 
-    def warm_up(self) -> None:
-        """Load the graphs, run each once, and measure an iteration."""
+    def warm_up(self, *, search: bool = True) -> None:
+        """Load the graphs, run each once, and measure an iteration; without `search`, the score graph alone."""
         manifest = self.bundle.manifest
         images = np.zeros((1, *manifest.image.size_hw, manifest.image.channels), np.uint8)
         for _ in range(2):
             self._pace = Pace()
-            self.full(images, steps=2)
+            if search:
+                self.full(images, steps=2)
+            else:
+                self.score(images)
         if self._exact is not None:
-            self._exact.warm_up()
+            self._exact.warm_up(search=search)
 
     def starts(self, count: int, start: StartScores | None) -> Array:
         """Return where the searches of `count` images start, (count,R,D); `start` is what `score` said of them."""

@@ -98,6 +98,6 @@ class OnnxRuntimeCpu(Backend):
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self._spinning else "0")
-        # Each graph has threads of its own; those of the one before would spin on through the next one's first 40 ms.
+        # Each graph has threads of its own; those of the one before would spin on while the next one already runs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options

@@ -20,7 +20,7 @@ ROUNDS = 5
 """Turns of each process for each measurement; their samples are pooled."""
 
 PAUSE_S = 0.05
-"""ONNX Runtime's threads spin for about 40 ms after a call."""
+"""A thread pool may spin for a moment after a call."""
 
 _CALM_WINDOW_S = 0.01
 _CALM_SHARE = 0.2
