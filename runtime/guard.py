@@ -8,7 +8,8 @@ Few parts lie there, so what the lower precision saves is kept.
     LatentSearch(bundle, backend).screen(...)       # takes notice of the guard by itself
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,23 +70,22 @@ def near(scores: Array, threshold: float, width: float) -> Array:
 
 def with_exact_tiles(found: "SearchedTiles", tiles: Array, exact: "SearchedTiles") -> "SearchedTiles":
     """Return searched tiles with some of them as float32 found them; their iterations are counted in both."""
-    fields = {}
-    for name in ("score", "latent", "reconstruction", "residual", "points"):
-        values = getattr(found, name).copy()
-        values[tiles] = getattr(exact, name)
-        fields[name] = values
+    taken = _taken(found, tiles, exact, ("score", "latent", "reconstruction", "residual", "points"))
     steps, outcome = found.steps.copy(), list(found.outcome)
     steps[tiles] += exact.steps
     for tile, decided in zip(tiles, exact.outcome, strict=True):
         outcome[tile] = decided
-    return replace(found, **fields, steps=steps, outcome=tuple(outcome))
+    return replace(found, **taken, steps=steps, outcome=tuple(outcome))
 
 
 def with_exact_starts(start: "StartScores", tiles: Array, exact: "StartScores") -> "StartScores":
     """Return what the score graph said, with some tiles as float32 says it."""
-    fields = {}
-    for name in ("latent", "encoder_score", "start_score", "reconstruction", "residual"):
-        values = getattr(start, name).copy()
+    return replace(start, **_taken(start, tiles, exact, [field.name for field in fields(start)]))
+
+
+def _taken(found: object, tiles: Array, exact: object, names: Sequence[str]) -> dict[str, Array]:
+    """Return arrays of `found` by name, with the rows of some tiles from `exact`."""
+    taken = {name: getattr(found, name).copy() for name in names}
+    for name, values in taken.items():
         values[tiles] = getattr(exact, name)
-        fields[name] = values
-    return replace(start, **fields)
+    return taken
