@@ -10,7 +10,7 @@ Few parts lie there, so what the lower precision saves is kept.
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def with_exact_starts(start: "StartScores", tiles: Array, exact: "StartScores") 
     return replace(start, **_taken(start, tiles, exact, [field.name for field in fields(start)]))
 
 
-def _taken(found: object, tiles: Array, exact: object, names: Sequence[str]) -> dict[str, Array]:
+def _taken(found: object, tiles: Array, exact: object, names: Sequence[str]) -> dict[str, Any]:
     """Return arrays of `found` by name, with the rows of some tiles from `exact`."""
     taken = {name: getattr(found, name).copy() for name in names}
     for name, values in taken.items():

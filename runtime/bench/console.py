@@ -72,8 +72,8 @@ def _unverified(entry: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     guarded = {_label(one): one["guarded"] for one in content["backends"]}
     if entry["precision"] != "fp32" and not guarded[_label(entry)]:
         return (
-            f"it was not verified on this machine; run: ganspect verify {content['bundle']['folder']} --backend "
-            f"{entry['backend']} --precision {entry['precision']}"
+            f"it was not verified on this machine; run: ganspect verify BUNDLE --backend {entry['backend']} "
+            f"--precision {entry['precision']}"
         )
     mean = entry["mean_difference"]
     difference = "are not all numbers" if mean is None else f"differ by {100 * mean:.2g}% from PyTorch's"

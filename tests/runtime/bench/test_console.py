@@ -25,7 +25,7 @@ def test_a_busy_machine_is_warned_of() -> None:
 def test_what_was_not_verified_says_how_to_verify_it() -> None:
     (sentence,) = doubts(content(0.0, backend="openvino", precision="bf16", verified=False))
     assert "OpenVINO bf16" in sentence
-    assert "ganspect verify bundle --backend openvino --precision bf16" in sentence
+    assert "ganspect verify BUNDLE --backend openvino --precision bf16" in sentence
 
 
 def test_what_was_left_out_is_printed_with_the_reason() -> None:
