@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from speed_page import PAGE, RESULT, page
+from speed_profile import profile
 
 from ganspect.bundle import Bundle, open_bundle
 from ganspect.errors import GanspectError, OutputError, VerificationError
@@ -85,6 +86,7 @@ def measure(run: Path, bundle_folder: Path, out: Path, *, seconds: float, cells:
         "auroc_over_iterations": curve,
         "verification": [json.loads(result.model_dump_json()) for result in verified],
         "bench": {key: bench[key] for key in ("bundle", "settings", "rows", "over_steps", "reference", "ratios")},
+        "profile": profile(bundle),
         "environment": bench["environment"],
     }
 

@@ -37,6 +37,7 @@ def page(result: Mapping[str, Any]) -> str:
         _targets(result),
         _backends(result),
         _floor(result),
+        _profile(result),
         _inspection(result),
         _curve(result),
         _verification(result),
@@ -61,7 +62,29 @@ def _targets(result: Mapping[str, Any]) -> str:
         by = fastest.get(key, f"{deployed['name']} {deployed['precision']}, early exit")
         aimed = "–" if target is None else f"{target}" if ratios[key] >= target else f"{target} (missed)"
         rows.append([name, f"**{ratios[key]:.1f}**", by, aimed])
-    return "## In short\n\n" + _table(["", "times PyTorch eager", "by", "aimed for"], rows)
+    return "## In short\n\n" + _table(["", "times PyTorch eager", "by", "aimed for"], rows) + _alone(result)
+
+
+def _alone(result: Mapping[str, Any]) -> str:
+    """Return what was aimed for beside the ratios: ONNX Runtime by itself, the floor, memory."""
+    table, share = result["bench"]["ratios"]["table"], result["share_of_floor"]
+    rows = []
+    for batch, target in ((1, 3), (16, 1.5)):
+        wanted = {"backend": "onnxruntime", "precision": "fp32", "mode": "search_step", "batch": batch}
+        eager = next(entry["eager"] for entry in table if all(entry[key] == value for key, value in wanted.items()))
+        missed = "" if eager >= target else " (missed)"
+        rows.append(
+            [f"one search step, batch {batch}, ONNX Runtime alone", f"**{eager:.1f}** times", f"{target}{missed}"]
+        )
+    of_floor = 1 / share["search_step_batch_1"]
+    missed = "" if of_floor <= 2 else " (missed)"
+    rows.append(["one search step, batch 1, beside the float32 floor", f"**{of_floor:.2f}** times", f"2{missed}"])
+    for row in result["bench"]["rows"]:
+        if row["mode"] == "frame" and row["batch"] == 1:
+            name = f"peak memory, a frame at a time, {row['backend']} {row['precision']}"
+            missed = "" if row["peak_rss_mb"] < 400 else " (missed)"
+            rows.append([name, f"**{row['peak_rss_mb']:.0f}** MB", f"400{missed}"])
+    return "\n" + _table(["", "", "aimed for"], rows)
 
 
 def _backends(result: Mapping[str, Any]) -> str:
@@ -111,6 +134,36 @@ def _floor(result: Mapping[str, Any]) -> str:
     return (
         f"## The floor\n\nOne iteration is {share['gflop']:.2f} GFLOP at batch 1; plain matrix products reach "
         f"{rates} GFLOP/s here. 1 is as fast as these products alone; over 1 is faster.\n\n{_table(heads, rows)}"
+    )
+
+
+def _profile(result: Mapping[str, Any]) -> str:
+    rows, gflop = [], result["share_of_floor"]["gflop"]
+    for entry in result["profile"]:
+        total = sum(entry["ms"].values())
+        rate = gflop * entry["batch"] / (entry["ms"]["convolutions"] + entry["ms"]["linear layers"]) * 1e3
+        shares = [f"{ms:.2f} ({entry['nodes'][kind]})" for kind, ms in entry["ms"].items()]
+        name = f"{entry['backend']} {entry['precision']}"
+        rows.append([name, str(entry["batch"]), *shares, f"{total:.1f}", f"{rate:.0f}"])
+    heads = ["backend", "batch", *next(iter(result["profile"]))["ms"], "sum, ms", "GFLOP/s of products"]
+    return (
+        "## Where an iteration's time goes\n\nms of each kind of operator, and how many of them, as the runtime itself "
+        "counts (`benchmarks/speed_profile.py`); the last column is the rate that convolutions and linear layers "
+        f"reach, to be read beside the rates of plain matrix products above.\n\n{_table(heads, rows)}{_ceiling(result)}"
+    )
+
+
+def _ceiling(result: Mapping[str, Any]) -> str:
+    """Return what PyTorch's own distance from the floor leaves to be won, in words."""
+    share = result["share_of_floor"]
+    eager = {row["batch"]: row for row in share["table"] if row["backend"] == "pytorch-eager"}
+    if any(row.get("of_bf16") is None for row in eager.values()):
+        return ""
+    at_most = {batch: 1 / row["of_bf16"] for batch, row in eager.items()}
+    named = " and ".join(f"{ratio:.1f} times at batch {batch}" for batch, ratio in sorted(at_most.items()))
+    return (
+        f"\nPyTorch eager's own distance from the bfloat16 floor is {named}: with these products at the measured rate "
+        "and everything else free, no runtime here could be faster than that beside it.\n"
     )
 
 
@@ -195,7 +248,15 @@ runs nothing else, Python included, at the largest batch so far.
 _NOTES = """## What is in these figures
 
 - **Phase convolutions** (`export/rewrites/phase_convolutions.py`): a transposed 4x4 convolution of stride 2 is exactly
-  four 2x2 convolutions. OpenVINO's transposed convolutions run far under the rate of its convolutions.
+  four 2x2 convolutions. OpenVINO's transposed convolutions run far under the rate of its convolutions. The activation
+  is computed with each of the four.
+- **Overlap-add at the image** (`export/rewrites/overlap_add.py`): where a transposed convolution ends in one channel, a
+  1x1 convolution makes all sixteen taps at once, and a second one of ones and zeros adds what overlaps; a convolution
+  that makes one channel fills one lane of sixteen.
+- **Images in planes** (`export/rewrites/planar_images.py`): what is computed pixel by pixel on a grey image is computed
+  on three axes, where OpenVINO goes along rows and not along one channel.
+- **Gradients without detours** (`export/rewrites/uniform_operands.py`, `activation_gradients.py`): the gradient of a
+  mean is a number and not a tensor of it, that of a leaky ReLU one product with a mask read from what came out.
 - **Weights inside the loop** (`export/rewrites/loop_weights.py`): ONNX Runtime lays convolutions out in blocks only
   where the weight is declared in the same graph as the convolution, so a Loop body that captures its weights ran in the
   plain layout.
@@ -203,13 +264,11 @@ _NOTES = """## What is in these figures
   them. OpenVINO's own bfloat16 mode lowers everything, pixels and sums too, at the same speed and with scores that are
   off by percents.
 - **Early exit, and float32 near the threshold** ([verify](verify.md)): most normal parts clear at the encoder's start.
-
-**Where an aim is missed**: PyTorch itself is near the floor of this processor, which has no AMX, so the ratio that
-plain matrix products could reach at best is its share in the table above turned round; the batch-16 convolutions in
-bfloat16 run at that rate already. What is left beside them: the deployed score `residual_contrast`, whose sums over 3x3
-pixels OpenVINO takes on images of one channel laid out for sixteen, and at batch 1 some 200 small nodes an iteration.
-Fewer products (Winograd's for the 2x2 phases) and a planar image side have not been tried.
+  The guard keeps a second, float32 copy of both graphs in memory, so that a part near the threshold does not wait.
 
 Tried and not taken: one 3x3 convolution for all four phases (2.25 times the work); phase convolutions in ONNX Runtime
-(its DepthToSpace costs what they gain).
+(its DepthToSpace costs what they gain); linear layers in bfloat16 (2% at batch 1, nothing at batch 16). Winograd's
+F(2x2,2x2) for the 2x2 phases would take 9 products where there are 16, but writes and reads four times the input and
+2.25 times the output beside them, in operators of their own: by the rates above that costs at batch 16 what it saves.
+It has been reckoned, not built.
 """

@@ -21,6 +21,9 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ganspect.export.rewrites.activation_gradients import simplify_activation_gradients
+from ganspect.export.rewrites.uniform_operands import take_uniform_as_numbers
+
 OPSET = 20
 IR_VERSION = 10
 _TRACE_BATCHES = (3, 5, 7, 11, 13, 17, 19, 23)
@@ -63,6 +66,8 @@ def trace(
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     optimizer.optimize_ir(program.model, should_fold=_unless_copies_a_weight)
+    take_uniform_as_numbers(program.model)
+    simplify_activation_gradients(program.model)
     return _plain(program.model_proto)
 
 

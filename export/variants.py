@@ -2,7 +2,7 @@
 
     search.onnx                 as joined, float32
     search.loop-weights.onnx    ONNX Runtime on a CPU
-    search.phases.onnx          OpenVINO on a CPU
+    search.phases.onnx          OpenVINO on a CPU: transposed convolutions taken apart, images in planes
     search.phases-bf16.onnx     the same with its convolutions in bfloat16
     search.bf16.onnx, search.fp16.onnx    TensorRT, GPUs
     score.int8.onnx, score.int8-symmetric.onnx    only on request; see `ganspect.export.precision.int8`
@@ -21,18 +21,22 @@ import onnx
 from ganspect.errors import VerificationError
 from ganspect.export.precision.lowering import lower
 from ganspect.export.rewrites.loop_weights import move_loop_weights
+from ganspect.export.rewrites.overlap_add import rewrite_overlap_add
 from ganspect.export.rewrites.phase_convolutions import rewrite_phase_convolutions
+from ganspect.export.rewrites.planar_images import rewrite_planar_images
 
 Rewrite: TypeAlias = Callable[[onnx.ModelProto], onnx.ModelProto]
 
+_PHASES = (rewrite_overlap_add, rewrite_phase_convolutions, rewrite_planar_images)
+
 FORMS: Mapping[str, tuple[Rewrite, ...]] = {
     "loop-weights": (move_loop_weights,),
-    "phases": (rewrite_phase_convolutions,),
-    "phases-bf16": (rewrite_phase_convolutions, partial(lower, precision="bf16")),
+    "phases": _PHASES,
     "bf16": (partial(lower, precision="bf16"),),
     "fp16": (partial(lower, precision="fp16"),),
+    "phases-bf16": (*_PHASES, partial(lower, precision="bf16")),
 }
-"""What makes each form of the plain graph, in order."""
+"""What makes each form of the plain graph, in order; where two forms of a graph are the same, the first is written."""
 
 EXACT_FORMS = ("loop-weights", "phases")
 """Forms that compute in float32 what the plain graph computes, up to rounding."""
@@ -49,13 +53,13 @@ def write_forms(graph: str, model: onnx.ModelProto, folder: Path) -> None:
         model: the plain graph; its weights may lie in a file of their own.
         folder: of the bundle.
     """
+    written = [_shape(model)]
     for form, rewrites in FORMS.items():
         rewritten = model
         for rewrite in rewrites:
-            before, rewritten = rewritten, rewrite(rewritten)
-            if not _differs(rewritten, before):
-                break  # the form is the plain graph, or one with fewer rewrites
-        else:
+            rewritten = rewrite(rewritten)
+        if (shape := _shape(rewritten)) not in written:  # else a form that is there says the same
+            written.append(shape)
             onnx.save(rewritten, folder / file_name(graph, form))
 
 
@@ -92,13 +96,11 @@ def check_form(path: Path) -> None:
         raise VerificationError(f"{path.name} is not valid ONNX ({error}); report this with the recipe") from error
 
 
-def _differs(rewritten: onnx.ModelProto, model: onnx.ModelProto) -> bool:
-    def operators(given: onnx.ModelProto) -> list[str]:
-        return [node.op_type for node in given.graph.node]
-
-    return operators(rewritten) != operators(model) or _loops(rewritten) != _loops(model)
-
-
-def _loops(model: onnx.ModelProto) -> list[tuple[int, list[str]]]:
+def _shape(model: onnx.ModelProto) -> list[object]:
+    """Return what tells forms of one graph apart: operators in order, and a loop's, with how many constants it has."""
     bodies = [attribute.g for node in model.graph.node for attribute in node.attribute if attribute.HasField("g")]
-    return [(len(body.initializer), [node.op_type for node in body.node]) for body in bodies]
+    return [_operators(model.graph), *((len(body.initializer), _operators(body)) for body in bodies)]
+
+
+def _operators(graph: onnx.GraphProto) -> list[tuple[str, list[int]]]:
+    return [(node.op_type, [entry.i for entry in node.attribute if entry.name == "to"]) for node in graph.node]

@@ -26,6 +26,9 @@ _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _LEAST_CHANNELS = 8
 _PASSING = {"Relu": (0,), "LeakyRelu": (0,), "DepthToSpace": (0,), "Concat": None, "Where": (1, 2), "Mul": (0, 1)}
 """Operators that pass values on, and which of their inputs are floats (None: all)."""
+_ENDING = ("Relu", "DepthToSpace", "Concat", "Where", "Mul")
+"""Those that may end a chain: results are values that went in, or zero, or a gradient times a slope."""
+
 _COMPARING = {"Greater": (0, 1), "Less": (0, 1), "LessOrEqual": (0, 1), "GreaterOrEqual": (0, 1)}
 
 
@@ -70,19 +73,24 @@ class _Lowering:
         return region
 
     def _joins(self, node: ir.Node, region: Collection[ir.Node]) -> bool:
-        """Return whether a node passes on, or compares, values of the region and constants only."""
+        """Return whether a node passes on, or compares, values that are in low precision, or soon will be."""
         passes = node.op_type in _PASSING
         if not passes and node.op_type not in _COMPARING:
             return False
-        values = [node.inputs[index] for index in self._floats(node)]
+        values = [value for index in self._floats(node) if not _is_free(value := node.inputs[index])]
+        users = list(node.outputs[0].consumers())
         inside = [value is not None and value.producer() in region for value in values]
-        if not any(inside) or not all(
-            known or _is_constant(value) for known, value in zip(inside, values, strict=True)
-        ):
-            return False
-        users = node.outputs[0].consumers()
-        # The end of a chain, which only float32 reads, gains nothing.
-        return not passes or any(user in region or user.op_type in _PASSING for user in users)
+        if not passes:
+            return bool(values) and all(
+                known or _is_lowered(value, region) for known, value in zip(inside, values, strict=True)
+            )
+        if values and all(inside):
+            # The end of a chain, which only float32 reads, gains nothing where it would round once more.
+            return node.op_type in _ENDING or any(user in region or user.op_type in _PASSING for user in users)
+        # What only low precision reads is rounded in any case: before rather than after, at half the bytes. But an
+        # activation belongs to the convolution before it.
+        read = [user for user in users if user.op_type not in _COMPARING]
+        return node.op_type == "Where" and len(values) <= 1 and bool(read) and all(user in region for user in read)
 
     def _floats(self, node: ir.Node) -> Collection[int]:
         table = {**_PASSING, **_COMPARING}
@@ -122,16 +130,25 @@ def is_large_convolution(node: ir.Node) -> bool:
     if node.op_type not in _CONVOLUTIONS:
         return False
     weight = node.inputs[1]
-    while weight is not None and (maker := weight.producer()) is not None:
+    while weight is not None and (maker := weight.producer()) is not None and maker.inputs:
         # A phase's kernel is taken out of the weight that it is derived from.
         weight = maker.inputs[0]
-    if weight is None or weight.shape is None:
-        return False
+    if weight is None or not weight.is_initializer() or weight.shape is None:
+        return False  # a kernel of ones and zeros, say, that a rewrite put there
     return all(isinstance(size, int) and size >= _LEAST_CHANNELS for size in weight.shape[:2])
 
 
-def _is_constant(value: ir.Value | None) -> bool:
-    if value is None:
+def _is_lowered(value: ir.Value | None, region: Collection[ir.Node]) -> bool:
+    """Return whether something in the region reads a value, so that it is there in low precision too."""
+    return value is not None and any(user in region and user.op_type not in _COMPARING for user in value.consumers())
+
+
+def _is_free(value: ir.Value | None) -> bool:
+    """Return whether a value can be had in any precision: a constant, or a choice between constants."""
+    if value is None or value.is_initializer():
         return True
     producer = value.producer()
-    return value.is_initializer() or (producer is not None and producer.op_type == "Constant")
+    if producer is None:
+        return False
+    chooses = producer.op_type == "Where" and all(_is_free(choice) for choice in producer.inputs[1:])
+    return producer.op_type == "Constant" or chooses

@@ -11,11 +11,13 @@ constants. Every runtime folds these when it loads, and the bundle holds each we
 import itertools
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ganspect.export.rewrites.graphs import graphs_of, insert_first
+from ganspect.export.rewrites.graphs import appended, constant, graphs_of, insert_first
+from ganspect.export.rewrites.transposed import transposed_convolution
+
+_ACTIVATIONS = ("Relu", "LeakyRelu")
 
 
 @dataclass(frozen=True)
@@ -40,39 +42,16 @@ def rewrite_phase_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
     kernels: dict[str, dict[tuple[int, int], ir.Value]] = {}
     for graph in graphs_of(rewritten):
         for node in list(graph):
-            phases = _phases(node)
-            weight = node.inputs[1] if phases is not None else None
-            if phases is None or weight is None or not weight.is_initializer():
+            found = transposed_convolution(node)
+            if found is None:
                 continue
-            if str(weight.name) not in kernels:
-                kernels[str(weight.name)] = _take_kernels(weight, phases)
-            _replace(graph, node, phases, kernels[str(weight.name)])
+            axes = zip(found.kernel_hw, found.pads_hw, strict=True)
+            rows, columns = (_of_axis(kernel, found.stride, pad) for kernel, pad in axes)
+            weight = str(found.weight.name)
+            if weight not in kernels:
+                kernels[weight] = _take_kernels(found.weight, (rows, columns))
+            _replace(graph, node, (rows, columns), kernels[weight])
     return ir.to_proto(rewritten)
-
-
-def _phases(node: ir.Node) -> tuple[list[_Phase], list[_Phase]] | None:
-    """Return the phases of rows and columns, or None where the node is no transposed convolution that fits."""
-    if node.op_type != "ConvTranspose" or len(node.inputs) < 2 or node.inputs[1] is None:
-        return None
-    shape = node.inputs[1].shape
-    if shape is None or len(shape) != 4 or any(not isinstance(size, int) for size in shape):
-        return None
-    kernel = [int(size) for size in shape[2:]]  # type: ignore[arg-type]
-    strides = _integers(node, "strides", [1, 1])
-    pads = _integers(node, "pads", [0, 0, 0, 0])
-    plain = {"dilations": [1, 1], "output_padding": [0, 0], "group": [1]}
-    if any(_integers(node, name, value) != value for name, value in plain.items()):
-        return None
-    if "output_shape" in node.attributes or _text(node, "auto_pad") != "NOTSET":
-        return None
-    fits = all(
-        stride > 1 and size % stride == 0 and pads[axis] == pads[axis + 2] and 2 * pads[axis] == size - stride
-        for axis, (size, stride) in enumerate(zip(kernel, strides, strict=True))
-    )
-    if not fits or strides[0] != strides[1]:
-        return None
-    rows, columns = (_of_axis(*axis) for axis in zip(kernel, strides, pads[:2], strict=True))
-    return rows, columns
 
 
 def _of_axis(kernel: int, stride: int, pad: int) -> list[_Phase]:
@@ -91,22 +70,13 @@ def _take_kernels(weight: ir.Value, phases: tuple[list[_Phase], list[_Phase]]) -
     nodes: list[ir.Node] = []
     for (row, rows), (column, columns) in itertools.product(*map(enumerate, phases)):
         name = f"{weight.name}_phase_{row}{column}"
-        of_rows = ir.node("Gather", [weight, _constant(nodes, f"{name}_rows", rows.taps)], {"axis": 2})
-        taken = ir.node("Gather", [of_rows.outputs[0], _constant(nodes, f"{name}_columns", columns.taps)], {"axis": 3})
-        turned = ir.node("Transpose", [taken.outputs[0]], {"perm": [1, 0, 2, 3]})
-        for node, suffix in ((of_rows, "of_rows"), (taken, "taken"), (turned, "kernel")):
-            node.outputs[0].name = node.name = f"{name}_{suffix}"
-        nodes += [of_rows, taken, turned]
-        kernels[row, column] = turned.outputs[0]
+        row_taps = constant(nodes, f"{name}_rows", rows.taps)
+        column_taps = constant(nodes, f"{name}_columns", columns.taps)
+        of_rows = appended(nodes, f"{name}_of_rows", "Gather", [weight, row_taps], axis=2)
+        taken = appended(nodes, f"{name}_taken", "Gather", [of_rows, column_taps], axis=3)
+        kernels[row, column] = appended(nodes, f"{name}_kernel", "Transpose", [taken], perm=[1, 0, 2, 3])
     insert_first(weight, nodes)
     return kernels
-
-
-def _constant(nodes: list[ir.Node], name: str, taps: tuple[int, ...]) -> ir.Value:
-    node = ir.node("Constant", [], {"value": ir.tensor(np.array(taps, np.int64), name=name)})
-    node.name = node.outputs[0].name = name
-    nodes.append(node)
-    return node.outputs[0]
 
 
 def _replace(
@@ -115,30 +85,27 @@ def _replace(
     phases: tuple[list[_Phase], list[_Phase]],
     kernels: dict[tuple[int, int], ir.Value],
 ) -> None:
-    convolutions = []
+    nodes: list[ir.Node] = []
+    activation = _activation(node)
+    together = []
     for (row, rows), (column, columns) in itertools.product(*map(enumerate, phases)):
+        name = f"{node.name}_phase_{row}{column}"
         pads = [rows.pad_before, columns.pad_before, rows.pad_after, columns.pad_after]
         inputs = [node.inputs[0], kernels[row, column], *node.inputs[2:]]
-        convolution = ir.node("Conv", inputs, {"pads": pads, "strides": [1, 1]})
-        convolution.name = convolution.outputs[0].name = f"{node.name}_phase_{row}{column}"
-        convolutions.append(convolution)
-    together = ir.node("Concat", [convolution.outputs[0] for convolution in convolutions], {"axis": 1})
-    together.name = together.outputs[0].name = f"{node.name}_phases"
-    placed = ir.node("DepthToSpace", [together.outputs[0]], {"blocksize": len(phases[0]), "mode": "DCR"})
-    placed.name = f"{node.name}_placed"
-    ir.convenience.replace_nodes_and_values(
-        graph, node, [node], [*convolutions, together, placed], node.outputs, placed.outputs
-    )
+        phase = appended(nodes, name, "Conv", inputs, pads=pads, strides=[1, 1])
+        if activation is not None:
+            # A runtime computes it with the convolution, which it cannot once the phases are laid side by side.
+            phase = appended(nodes, f"{name}_active", activation.op_type, [phase], **activation.attributes)
+        together.append(phase)
+    joined = appended(nodes, f"{node.name}_phases", "Concat", together, axis=1)
+    placed = appended(nodes, f"{node.name}_placed", "DepthToSpace", [joined], blocksize=len(phases[0]), mode="DCR")
+    replaced = [node] if activation is None else [node, activation]
+    ir.convenience.replace_nodes_and_values(graph, node, replaced, nodes, replaced[-1].outputs, [placed])
 
 
-def _integers(node: ir.Node, name: str, default: list[int]) -> list[int]:
-    attribute = node.attributes.get(name)
-    if attribute is None:
-        return default
-    value = attribute.value
-    return [int(value)] if isinstance(value, int) else [int(entry) for entry in value]
-
-
-def _text(node: ir.Node, name: str) -> str:
-    attribute = node.attributes.get(name)
-    return "NOTSET" if attribute is None else attribute.as_string()
+def _activation(node: ir.Node) -> ir.Node | None:
+    """Return the activation that alone reads a node's output, if there is one."""
+    users = list(node.outputs[0].consumers())
+    if len(users) != 1 or node.outputs[0].is_graph_output() or users[0].graph is not node.graph:
+        return None
+    return users[0] if users[0].op_type in _ACTIVATIONS else None

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from ganspect.bundle import open_bundle
@@ -70,3 +71,24 @@ def test_the_committed_result_has_the_ratios_that_it_is_asked_for():
     ratios = json.loads(RESULT.read_text(encoding="utf-8"))["ratios"]
     assert set(TARGETS) <= set(ratios)
     assert all(ratios[key] > 0 for key in TARGETS)
+
+
+def test_an_iterations_time_is_told_apart_by_kind_without_what_is_computed_once(tiny_bundle, monkeypatch):
+    import speed_profile
+
+    monkeypatch.setattr(speed_profile, "BATCHES", (2,))
+    found = speed_profile.profile(open_bundle(tiny_bundle))
+    assert [(entry["backend"], entry["precision"]) for entry in found][:2] == [
+        ("onnxruntime", "fp32"),
+        ("openvino", "fp32"),
+    ]
+    runtimes = {entry["backend"] + entry["precision"]: entry for entry in found}
+    for entry in found:
+        assert set(entry["ms"]) == set(entry["nodes"]) == set(speed_profile.KINDS)
+        assert all(count > 0 for count in entry["nodes"].values())
+        assert all(ms > 0 for ms in entry["ms"].values())
+    step = onnx.load(tiny_bundle / "step.onnx", load_external_data=False).graph.node
+    convolutions = [node.name for node in step if node.op_type in ("Conv", "ConvTranspose")]
+    of_the_image = [name for name in convolutions if name.startswith("prepare_")]
+    assert of_the_image
+    assert runtimes["onnxruntimefp32"]["nodes"]["convolutions"] == len(convolutions) - len(of_the_image)

@@ -80,3 +80,41 @@ def test_scores_in_float16_are_close(toy_folder: Path) -> None:
     for one, other in zip(plain, lowered, strict=True):
         assert not np.array_equal(one, other)
         np.testing.assert_allclose(other, one, rtol=2e-3)
+
+
+def test_masked_gradients_are_rounded_before_the_mask_and_activations_stay_with_their_convolution(
+    toy_folder: Path,
+) -> None:
+    model = lower(traced(toy_folder, "step"), "bf16")
+    types, makers = types_of(model), {name: node for node in model.graph.node for name in node.output}
+    masked = [node for node in model.graph.node if node.op_type == "Where" and types[node.output[0]] == TYPES["bf16"]]
+    # The gradient that the convolution from 3 channels gives, in float32, and the large one takes.
+    assert "Cast" in {makers[name].op_type for node in masked for name in node.input[1:] if name in makers}
+    activations = [node for node in model.graph.node if node.op_type == "LeakyRelu"]
+    assert {types[node.output[0]] for node in activations} == {TensorProto.FLOAT}
+
+
+def test_masks_and_slopes_of_gradients_are_taken_in_low_precision(toy_folder: Path) -> None:
+    model = lower(traced(toy_folder, "step"), "bf16")
+    types = types_of(model)
+    masks = [node for node in model.graph.node if node.op_type in ("Greater", "LessOrEqual")]
+    lowered = [node for node in masks if types[node.input[0]] == TensorProto.BFLOAT16]
+    # Of the discriminator's first activation and of the generator's; the others compare scores, counts and features.
+    assert len(lowered) == 2
+    slopes = [node for node in model.graph.node if node.name.endswith("_slopes")]
+    assert {types[node.output[0]] for node in slopes} == {TensorProto.BFLOAT16, TensorProto.FLOAT}
+
+
+def test_values_that_only_float32_reads_are_widened_once(toy_folder: Path) -> None:
+    model = lower(traced(toy_folder, "step"), "bf16")
+    types, makers = types_of(model), {name: node for node in model.graph.node for name in node.output}
+    widened = [
+        makers[node.input[0]].op_type
+        for node in model.graph.node
+        if node.op_type == "Cast"
+        and types[node.input[0]] == TensorProto.BFLOAT16
+        and types[node.output[0]] == TensorProto.FLOAT
+    ]
+    # The generator's last ReLU, and the gradients that leave for the first convolution and the linear layer.
+    assert "Relu" in widened
+    assert "Mul" in widened
