@@ -154,16 +154,17 @@ def _profile(result: Mapping[str, Any]) -> str:
 
 
 def _ceiling(result: Mapping[str, Any]) -> str:
-    """Return what PyTorch's own distance from the floor leaves to be won, in words."""
-    share = result["share_of_floor"]
-    eager = {row["batch"]: row for row in share["table"] if row["backend"] == "pytorch-eager"}
-    if any(row.get("of_bf16") is None for row in eager.values()):
-        return ""
-    at_most = {batch: 1 / row["of_bf16"] for batch, row in eager.items()}
-    named = " and ".join(f"{ratio:.1f} times at batch {batch}" for batch, ratio in sorted(at_most.items()))
+    """Return what PyTorch's own distance from the floors leaves to be won, in words."""
+    eager = {row["batch"]: row for row in result["share_of_floor"]["table"] if row["backend"] == "pytorch-eager"}
+    named = [
+        " and ".join(f"{1 / row[key]:.1f} times at batch {batch}" for batch, row in sorted(eager.items()))
+        + f" in {name}"
+        for key, name in (("of_fp32", "float32"), ("of_bf16", "bfloat16"))
+        if all(row.get(key) for row in eager.values())
+    ]
     return (
-        f"\nPyTorch eager's own distance from the bfloat16 floor is {named}: with these products at the measured rate "
-        "and everything else free, no runtime here could be faster than that beside it.\n"
+        f"\nPyTorch eager's own distance from these floors is {', '.join(named)}: with the products at the measured rate "
+        "and everything else free, that is how much faster an iteration could be here.\n"
     )
 
 
