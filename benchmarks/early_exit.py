@@ -27,6 +27,7 @@ from ganspect.errors import GanspectError
 from ganspect.files import require_writable, write_json
 from ganspect.progress import progress_bar
 from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.evaluation.labelled import open_test_data, read_labelled
 from ganspect.runtime.evaluation.passes import largest_of_frames
 from ganspect.runtime.machine import machine
@@ -191,11 +192,11 @@ def _bits(values: Array) -> Array:
     return np.ascontiguousarray(values, np.float32).view(np.uint32)
 
 
-def run(bundle_folder: Path, data: str, out: Path, *, backend: str = "onnxruntime", threads: int | None = None) -> bool:
+def run(bundle_folder: Path, data: str, out: Path, *, backend: str = "onnxruntime", tuning: Tuning = LATENCY) -> bool:
     """Measure a bundle on a data set, write `out`/early_exit.json, print it, and return whether the verdicts hold."""
     require_writable(out)
     bundle = open_bundle(bundle_folder)
-    with open_backend(backend, bundle, threads=threads) as engine:
+    with open_backend(backend, bundle, tuning=tuning) as engine:
         with progress_bar() as progress:
             images = read_labelled(bundle, open_test_data(bundle, data, None), progress)
         frames = [images.tiles(index).images for index in range(len(images.samples))]
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, default=None)
     given = parser.parse_args(arguments)
     try:
-        return 0 if run(given.bundle, given.data, given.out, threads=given.threads) else 1
+        return 0 if run(given.bundle, given.data, given.out, tuning=Tuning(given.threads)) else 1
     except GanspectError as error:
         print(f"early_exit: {error}", file=sys.stderr)
         return 2

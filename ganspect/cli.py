@@ -40,6 +40,9 @@ Backends = Annotated[
 Precisions = Annotated[
     list[str], typer.Option("--precision", metavar="P[,P]", help="Repeatable; default: all that a backend offers.")
 ]
+Threads = Annotated[int | None, typer.Option(min=1, help="That one graph may use; default: all cores.")]
+Spinning = Annotated[bool, typer.Option(help="Idle threads wait busily: lower latency, more power.")]
+Arena = Annotated[bool, typer.Option(help="Freed buffers are kept: lower latency, more memory.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
 
 
@@ -164,14 +167,19 @@ def screen(
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     backend: Runner = "onnxruntime",
     precision: Precisely = None,
+    threads: Threads = None,
+    spinning: Spinning = True,
+    arena: Arena = True,
 ) -> None:
     """Give a verdict on every frame of a source; results.jsonl has a line for each, written as it is decided.
 
     Example: ganspect screen bundle line3.mp4 --out out --save-anomalies --video
     """
+    from ganspect.runtime.backends.tuning import Tuning
     from ganspect.runtime.screening import ScreenOptions, screen_source
 
-    options = ScreenOptions(mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision)
+    tuning = Tuning(threads, spinning, arena)
+    options = ScreenOptions(mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision, tuning)
     screen_source(bundle, source, out, options)
 
 
@@ -226,16 +234,29 @@ def bench(
     data: Annotated[str | None, typer.Option(help="As 'evaluate' takes it, for the early exit.")] = None,
     data_path: Annotated[Path | None, typer.Option(help="File of a data set that no package brings.")] = None,
     metrics: Annotated[Path | None, typer.Option(help="metrics.json of 'evaluate --curve', for its plot.")] = None,
+    threads: Threads = None,
+    spinning: Spinning = True,
+    arena: Arena = True,
 ) -> None:
     """Measure latency, throughput and memory on this machine, by backend, precision and batch, beside PyTorch.
 
     Example: ganspect bench bundle --batch 1,16 --against run --out bench
     """
     with extra("report"):
+        from ganspect.runtime.backends.tuning import Tuning
         from ganspect.runtime.bench import BenchOptions, bench_bundle
 
     options = BenchOptions(
-        tuple(_split(backend)), tuple(_split(precision)), batch, steps, against, seconds, data, data_path, metrics
+        tuple(_split(backend)),
+        tuple(_split(precision)),
+        batch,
+        steps,
+        against,
+        seconds,
+        data,
+        data_path,
+        metrics,
+        Tuning(threads, spinning, arena),
     )
     bench_bundle(bundle, out, options)
 

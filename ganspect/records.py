@@ -12,6 +12,9 @@ SCHEMA_VERSION = 1
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 """Of the convolutions; sums of the loss, scores and Adam's state are float32 in all."""
 
+Mode: TypeAlias = Literal["search", "encoder"]
+"""What verdicts come from: the latent search, or the encoder's score alone."""
+
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 
 

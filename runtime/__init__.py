@@ -6,9 +6,10 @@ with Inspector.load("bundle") as inspector:
 """
 
 from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.regions import Region
 from ganspect.runtime.search import LatentSearch
 from ganspect.runtime.verdict import Verdict
 
-__all__ = ["Backend", "Inspector", "LatentSearch", "Region", "Verdict", "open_backend"]
+__all__ = ["Backend", "Inspector", "LatentSearch", "Region", "Tuning", "Verdict", "open_backend"]

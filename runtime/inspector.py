@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from ganspect.bundle import Bundle, open_bundle
 from ganspect.config import nearest
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
-from ganspect.records import CalibrationRecord, Precision, Threshold
+from ganspect.records import CalibrationRecord, Mode, Precision, Threshold
 from ganspect.runtime.backends import Backend, find_engine, open_backend
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
@@ -27,8 +28,6 @@ from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartS
 from ganspect.runtime.upcoming import Upcoming
 from ganspect.runtime.verdict import Verdict
 from ganspect.runtime.verification.choice import AUTO, open_verified
-
-Mode: TypeAlias = Literal["search", "encoder"]
 
 _MODES = ("search", "encoder")
 _VERDICTS: dict[Outcome, Literal["normal", "anomalous", "undecided"]] = {
@@ -97,7 +96,7 @@ class Inspector:
         precision: Precision | None = None,
         steps: int | None = None,
         budget_ms: float | None = None,
-        threads: int | None = None,
+        tuning: Tuning = LATENCY,
         meanwhile: str | None = None,
     ) -> "Inspector":
         """Open a bundle, load its graphs and run each once.
@@ -110,14 +109,14 @@ class Inspector:
             steps: iterations at most; None: the calibration's. With others the false-alarm rate is not the calibrated.
             budget_ms: time for a frame, from the start of preprocessing; then the search stops, and a frame that
                 has not cleared is `undecided`. None: no limit.
-            threads: that a graph may use; None: as many as this process may run on.
+            tuning: threads and more.
             meanwhile: a backend that runs the graphs in fp32 until `backend` is ready, which opens in the background:
                 TensorRT may build engines for minutes. None: wait for it.
 
         Raises:
             BundleError: the bundle is damaged, or has no encoder in encoder mode.
             CalibrationError: it was never calibrated, or reports min-max scaled scores and has no range for that.
-            ConfigError: an impossible mode, backend, precision, number of steps, budget or number of threads.
+            ConfigError: an impossible mode, backend, precision, number of steps or budget.
             DeviceError: the backend's device is not there.
             MissingDependencyError: the backend's package is not installed.
         """
@@ -129,9 +128,9 @@ class Inspector:
             find_engine(backend)
 
         def open_asked() -> Backend:
-            return open_verified(backend, bundle, threads=threads, precision=precision)
+            return open_verified(backend, bundle, mode=mode, tuning=tuning, precision=precision)
 
-        opened = open_asked() if meanwhile is None else open_backend(meanwhile, bundle, threads=threads)
+        opened = open_asked() if meanwhile is None else open_backend(meanwhile, bundle, tuning=tuning)
         try:
             inspector = cls(bundle, opened, mode=mode, steps=steps, budget_ms=budget_ms)
         except BaseException:

@@ -6,13 +6,13 @@ print(score_scale(bundle, "search").of(0.031))   # 0.87: within what normal imag
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ganspect.bundle import Bundle
 from ganspect.errors import CalibrationError
-from ganspect.records import ScoreRange
+from ganspect.records import Mode, ScoreRange
 
 ScoreT = TypeVar("ScoreT", float, np.ndarray[Any, np.dtype[np.float64]])
 
@@ -42,7 +42,7 @@ def min_max_scale(scores: ScoreRange) -> ScoreScale:
     return ScoreScale(scores.low, max(scores.high - scores.low, floor) or 1.0)
 
 
-def score_scale(bundle: Bundle, mode: Literal["search", "encoder"]) -> ScoreScale:
+def score_scale(bundle: Bundle, mode: Mode) -> ScoreScale:
     """Return the scale on which a bundle reports the deployed score of a mode.
 
     Raises:

@@ -8,7 +8,7 @@ import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
@@ -17,7 +17,8 @@ from ganspect.errors import ImageError, SourceError
 from ganspect.files import require_writable, write_atomically
 from ganspect.opencv import cv2
 from ganspect.progress import progress_bar
-from ganspect.records import Precision
+from ganspect.records import Mode, Precision
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.capture import Shot, Source, open_source
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.overlay import OverlayVideo, overlay, side_by_side, to_picture
@@ -42,9 +43,10 @@ class ScreenOptions:
         max_frames: stop after so many; None: when the source ends.
         backend: what runs the graphs; `auto`: the fastest one that was verified here.
         precision: of the convolutions; None: fp32, with `auto` any.
+        tuning: threads and more.
     """
 
-    mode: Literal["search", "encoder"] = "search"
+    mode: Mode = "search"
     budget_ms: float | None = None
     steps: int | None = None
     save_anomalies: bool = False
@@ -52,6 +54,7 @@ class ScreenOptions:
     max_frames: int | None = None
     backend: str = "onnxruntime"
     precision: Precision | None = None
+    tuning: Tuning = LATENCY
 
 
 def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) -> Summary:
@@ -80,6 +83,7 @@ def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) 
             precision=options.precision,
             steps=options.steps,
             budget_ms=options.budget_ms,
+            tuning=options.tuning,
         ) as inspector,
     ):
         run = _Run(inspector, frames, out, options)

@@ -1,10 +1,8 @@
 """ONNX Runtime on the CPU: the backend that every machine can run.
 
-with OnnxRuntimeCpu(bundle, threads=2) as backend:
+with OnnxRuntimeCpu(bundle) as backend:
     outputs = backend.run("encoder", {"image": images})
 """
-
-import os
 
 import onnxruntime
 
@@ -13,6 +11,7 @@ from ganspect.errors import BundleError, ConfigError, one_line
 from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Arrays, Backend
 from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, require_precision
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 
 _ERRORS_ONLY = 3
 _FORMS: Forms = {"fp32": ("loop-weights",), "int8": ("int8",)}
@@ -36,20 +35,18 @@ class OnnxRuntimeCpu(Backend):
         self,
         bundle: Bundle,
         *,
-        threads: int | None = None,
+        tuning: Tuning = LATENCY,
         precision: Precision = "fp32",
         device: str | None = None,
-        spinning: bool = True,
         plain: bool = False,
     ) -> None:
         """Prepare to load graphs; see `open_backend` for what is raised.
 
         Args:
             bundle: an opened bundle.
-            threads: within one operator; None: as many as this process may run on.
+            tuning: threads are within one operator.
             precision: of the convolutions.
             device: there is none but the CPU.
-            spinning: idle threads wait in a busy loop for a moment: lower latency, more power.
             plain: run the graphs as they were traced and compared with PyTorch, not a faster form: the reference.
         """
         if device not in (None, self.device):
@@ -58,8 +55,7 @@ class OnnxRuntimeCpu(Backend):
         self.precision: Precision = precision
         self._bundle = bundle
         self._forms: Forms = {"fp32": ()} if plain else _FORMS
-        self._threads = threads or len(os.sched_getaffinity(0))
-        self._spinning = spinning
+        self._tuning = tuning
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
     @classmethod
@@ -91,13 +87,14 @@ class OnnxRuntimeCpu(Backend):
 
     def _options(self) -> onnxruntime.SessionOptions:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = self._tuning.thread_count
         # The graphs are chains: operators side by side would only take the threads of the one that matters.
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self._spinning else "0")
+        options.enable_cpu_mem_arena = self._tuning.arena
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self._tuning.spinning else "0")
         # Each graph has threads of its own; those of the one before would spin on while the next one already runs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options

@@ -17,6 +17,7 @@ from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Arrays, Backend
 from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, require_precision
 from ganspect.runtime.backends.onnxruntime_binding import BoundGraph, Place, StepLoop
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 
 _ERRORS_ONLY = 3
 _FORMS: Forms = {"fp32": (), "fp16": ("fp16",)}
@@ -47,7 +48,7 @@ class OnnxRuntimeCuda(Backend):
         self,
         bundle: Bundle,
         *,
-        threads: int | None = None,
+        tuning: Tuning = LATENCY,
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> None:
@@ -55,7 +56,7 @@ class OnnxRuntimeCuda(Backend):
 
         Args:
             bundle: an opened bundle.
-            threads: no notice is taken of it.
+            tuning: no notice is taken of it.
             precision: of the convolutions.
             device: the GPU's number; None: 0.
         """

@@ -1,10 +1,9 @@
 """OpenVINO on a CPU, an Intel GPU or an NPU: the fastest way on x86-64 processors.
 
-with OpenVino(bundle, threads=2, precision="bf16") as backend:
+with OpenVino(bundle, precision="bf16") as backend:
     outputs = backend.run("search", inputs)
 """
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ganspect.progress import print_warning
 from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Arrays, Backend
 from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, require_precision
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.engines import Array, BuiltEngine, EngineCache, EngineKey, Port
 
 _CPU = "CPU"
@@ -41,7 +41,7 @@ class OpenVino(Backend):
         self,
         bundle: Bundle,
         *,
-        threads: int | None = None,
+        tuning: Tuning = LATENCY,
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class OpenVino(Backend):
 
         Args:
             bundle: an opened bundle.
-            threads: of the CPU; None: as many as this process may run on.
+            tuning: threads, of the CPU.
             precision: of the convolutions.
             device: OpenVINO's name: `CPU` (None), `GPU`, `NPU`, `GPU.1`.
         """
@@ -64,7 +64,7 @@ class OpenVino(Backend):
         self.version = _version()
         self.precision: Precision = precision
         self._bundle = bundle
-        self._options = _options(self._kind, threads)
+        self._options = _options(self._kind, tuning)
         self._cache = EngineCache(bundle)
         self._requests: dict[str, InferRequest] = {}
         self._contents: list[Tensor] = []
@@ -185,11 +185,11 @@ def _forms(device: str) -> Forms:
     return _CPU_FORMS if device == _CPU else _OTHER_FORMS
 
 
-def _options(device: str, threads: int | None) -> dict[str, Any]:
+def _options(device: str, tuning: Tuning) -> dict[str, Any]:
     # The graphs say where they compute in a lower precision; left to itself, OpenVINO takes bfloat16 for everything.
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if device == _CPU:
-        options["INFERENCE_NUM_THREADS"] = threads or len(os.sched_getaffinity(0))
+        options["INFERENCE_NUM_THREADS"] = tuning.thread_count
     return options
 
 

@@ -1,6 +1,6 @@
 """The backend by its name; the module of each is imported only when it is asked for.
 
-backend = open_backend("openvino", open_bundle(Path("bundle")), threads=2, precision="bf16")
+backend = open_backend("openvino", open_bundle(Path("bundle")), precision="bf16")
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from ganspect.config import known_precision, nearest
 from ganspect.errors import ConfigError, MissingDependencyError
 from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Backend
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Engine:
 
     Attributes:
         module: in `ganspect.runtime.backends`.
-        cls: the class's name; it takes a bundle, and by name threads, precision and device, and has `offers`.
+        cls: the class's name; it takes a bundle, and by name tuning, precision and device, and has `offers`.
         package: what is imported.
         product: as its maker calls it.
         cure: how to install it.
@@ -96,26 +97,24 @@ def find_engine(name: str) -> tuple[Engine, str | None]:
     return ENGINES[kind], device or None
 
 
-def open_backend(name: str, bundle: Bundle, *, threads: int | None = None, precision: Precision = "fp32") -> Backend:
+def open_backend(name: str, bundle: Bundle, *, tuning: Tuning = LATENCY, precision: Precision = "fp32") -> Backend:
     """Open a backend on a bundle; graphs are loaded when first run.
 
     Args:
         name: one of `BACKENDS`, perhaps with a device: `openvino:GPU`.
         bundle: an opened bundle.
-        threads: that one graph may use; None: as many as this process may run on. GPUs take no notice.
+        tuning: threads and more.
         precision: of the convolutions.
 
     Raises:
-        ConfigError: no backend of that name, one that cannot run this precision, or `threads` less than 1.
+        ConfigError: no backend of that name, or one that cannot run this precision.
         BundleError: the bundle has no graphs of this precision.
         DeviceError: the device is not there.
         MissingDependencyError: its package is not installed.
     """
     engine, device = find_engine(name)
     known_precision(precision)
-    if threads is not None and threads < 1:
-        raise ConfigError(f"{threads} threads were asked for; give 1 or more, or leave it out for all cores")
-    backend: Backend = engine.load()(bundle, threads=threads, precision=precision, device=device)
+    backend: Backend = engine.load()(bundle, tuning=tuning, precision=precision, device=device)
     return backend
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganspect.extras import extra
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class BenchOptions:
         data: labelled images for the modes with an early exit; None: seeded random ones, which never exit.
         data_path: file of a data set that no package brings.
         metrics: metrics.json of an evaluation with a curve, for AUROC over latency.
+        tuning: threads and more, of the backends.
     """
 
     backends: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class BenchOptions:
     data: str | None = None
     data_path: Path | None = None
     metrics: Path | None = None
+    tuning: Tuning = LATENCY
 
 
 def bench_bundle(bundle: Path, out: Path, options: BenchOptions = BenchOptions()) -> dict[str, Any]:

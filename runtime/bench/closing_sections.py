@@ -65,6 +65,12 @@ def _protocol(drawn: Drawn) -> Section:
     )
 
 
+def _tuning(tuning: Mapping[str, Any]) -> str:
+    threads = "all cores" if tuning["threads"] is None else f"{tuning['threads']} thread(s)"
+    off = [f"no {name}" for name in ("spinning", "arena") if not tuning[name]]
+    return ", ".join([threads, *off])
+
+
 def _protocol_rows(content: Content) -> tuple[tuple[str, str], ...]:
     bundle, settings, environment = content["bundle"], content["settings"], content["environment"]
     before, after = environment["before"], environment["after"]
@@ -75,6 +81,7 @@ def _protocol_rows(content: Content) -> tuple[tuple[str, str], ...]:
             "one step",
             f"difference of two searches {settings['step_span']} iterations apart, over that number",
         ),
+        ("tuning", _tuning(settings["tuning"])),
         ("processor", f"{environment['processor']}, {environment['cores']} cores, {environment['machine']}"),
         ("instructions", ", ".join(environment["cpu_flags"])),
         ("clock", f"{_clocks(before)} before, {_clocks(after)} after{_governor(environment)}"),

@@ -6,7 +6,7 @@ print([contender.label for contender in contenders.running], contenders.left_out
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,14 @@ def _open_one(
 ) -> None:
     process = stack.enter_context(MeasuringProcess(f"{name} {precision}", WORKER))
     try:
-        described = process.ask("open", bundle=str(bundle.folder), backend=name, precision=precision, pool=str(pool))
+        described = process.ask(
+            "open",
+            bundle=str(bundle.folder),
+            backend=name,
+            precision=precision,
+            pool=str(pool),
+            tuning=asdict(plan.tuning),
+        )
     except GanspectError as error:
         failures.append(error)
         contenders.leave_out(name, precision, str(error))

@@ -12,6 +12,7 @@ from ganspect.config import known_precision
 from ganspect.errors import ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import find_engine
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.bench import BenchOptions
 from ganspect.runtime.bench.measurement import Measurement, Mode
 
@@ -28,12 +29,14 @@ class Plan:
         precisions: none: all that a backend offers.
         batches: ascending.
         seconds: for each row.
+        tuning: of the backends.
     """
 
     backends: tuple[str, ...]
     precisions: tuple[Precision, ...]
     batches: tuple[int, ...]
     seconds: float
+    tuning: Tuning
 
 
 def read_plan(options: BenchOptions) -> Plan:
@@ -51,7 +54,8 @@ def read_plan(options: BenchOptions) -> Plan:
             f"{options.seconds:g} seconds for each row were asked for; give more than 0 and at most {_LONGEST_S}"
         )
     precisions = tuple(precision for precision in PRECISIONS if precision in options.precisions)
-    return Plan(tuple(dict.fromkeys(options.backends)), precisions, _batches(options.batches), options.seconds)
+    backends = tuple(dict.fromkeys(options.backends))
+    return Plan(backends, precisions, _batches(options.batches), options.seconds, options.tuning)
 
 
 def measurements_of(

@@ -3,7 +3,7 @@
 content = record_of(measured)
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ganspect.bundle import Bundle
@@ -126,6 +126,7 @@ def _settings(measured: Measured) -> dict[str, Any]:
         "pause_ms": 1e3 * PAUSE_S,
         "step_span": STEP_SPAN,
         "images": measured.source,
+        "tuning": asdict(measured.plan.tuning),
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganspect.bundle import open_bundle
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.bench.pool import Pool
 from ganspect.runtime.bench.protocol import reserve_stdout
 from ganspect.runtime.bench.serving import leave_interrupts_to_the_parent, serve
@@ -26,7 +27,8 @@ def main() -> None:
         def open_session(request: Mapping[str, Any]) -> BundleSession:
             bundle = open_bundle(Path(request["bundle"]))
             # As deployed: where a lower precision was verified, float32 decides near the threshold.
-            backend = open_verified(request["backend"], bundle, precision=request["precision"])
+            tuning = Tuning(**request["tuning"])
+            backend = open_verified(request["backend"], bundle, tuning=tuning, precision=request["precision"])
             opened.enter_context(backend)
             return BundleSession(bundle, backend, Pool.load(Path(request["pool"]), bundle))
 

@@ -4,10 +4,10 @@ ganspect evaluate bundle elpv:mono --out report --curve
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ganspect.extras import extra
-from ganspect.records import Precision
+from ganspect.records import Mode, Precision
 
 CURVE_ITERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 CURVE_IMAGES = 60
@@ -18,7 +18,7 @@ def evaluate_bundle(
     data: str,
     out: Path,
     *,
-    mode: Literal["search", "encoder"] = "search",
+    mode: Mode = "search",
     curve: bool = False,
     steps: int | None = None,
     backend: str = "onnxruntime",

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ganspect.bundle import Bundle
-from ganspect.records import Threshold
+from ganspect.records import Mode, Threshold
 from ganspect.runtime.evaluation.baselines import PcaPair
 from ganspect.runtime.evaluation.bootstrap import Floats, Resampling
 from ganspect.runtime.evaluation.curve import Curve
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.passes import FullPass, ScreenedPass
 from ganspect.runtime.evaluation.pixels import PixelMetrics
-from ganspect.runtime.inspector import Mode
 from ganspect.runtime.scale import ScoreScale
 
 

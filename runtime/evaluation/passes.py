@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from rich.progress import Progress
 
+from ganspect.records import Mode
 from ganspect.runtime.evaluation.bootstrap import Floats
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.readout import Array, Readout
-from ganspect.runtime.inspector import Inspector, Mode
+from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.search import LatentSearch, SearchedTiles, StartScores
 from ganspect.runtime.verdict import Verdict
 

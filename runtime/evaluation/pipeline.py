@@ -11,7 +11,7 @@ from ganspect.datasets import Dataset
 from ganspect.errors import ConfigError
 from ganspect.files import new_folder, require_replaceable, require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
-from ganspect.records import Precision
+from ganspect.records import Mode, Precision
 from ganspect.runtime.backends import Backend
 from ganspect.runtime.evaluation.baselines import COMPONENTS, PcaPair, mean_intensity, pca_scores
 from ganspect.runtime.evaluation.bootstrap import Resampling
@@ -26,7 +26,7 @@ from ganspect.runtime.evaluation.readout import Readout
 from ganspect.runtime.evaluation.report import build_report, pictures_section
 from ganspect.runtime.evaluation.scores_table import scores_table
 from ganspect.runtime.evaluation.summary import metrics_of
-from ganspect.runtime.inspector import Inspector, Mode
+from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.scale import ScoreScale, score_scale
 from ganspect.runtime.search import LatentSearch
 from ganspect.runtime.verification.choice import open_verified
@@ -54,7 +54,7 @@ def evaluate(
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
     dataset = open_test_data(bundle, data, data_path)
-    with open_verified(backend, bundle, precision=precision) as engine, progress_bar() as progress:
+    with open_verified(backend, bundle, mode=mode, precision=precision) as engine, progress_bar() as progress:
         evaluated = _measure(bundle, engine, dataset, mode, steps, curve, progress)
         metrics = metrics_of(evaluated)
         pictures = pictures_section(evaluated, Readout(bundle, engine))

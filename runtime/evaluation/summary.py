@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ganspect import __version__
-from ganspect.records import Threshold
+from ganspect.records import Mode, Threshold
 from ganspect.runtime.evaluation.baselines import PcaScores, brighter_is_anomalous
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval
 from ganspect.runtime.evaluation.curve import Curve
@@ -21,7 +21,6 @@ from ganspect.runtime.evaluation.evaluated import Evaluated
 from ganspect.runtime.evaluation.kinds import kinds_of
 from ganspect.runtime.evaluation.metrics import auroc_difference, auroc_interval, has_both_classes, image_metrics
 from ganspect.runtime.evaluation.operating_point import operating_point
-from ganspect.runtime.inspector import Mode
 from ganspect.runtime.machine import machine
 from ganspect.scoring import SCORES
 

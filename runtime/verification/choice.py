@@ -10,8 +10,9 @@ from ganspect.bundle import MANIFEST, Bundle
 from ganspect.errors import ConfigError, GanspectError, VerificationError
 from ganspect.files import sha256_of
 from ganspect.progress import print_warning
-from ganspect.records import Precision
+from ganspect.records import Mode, Precision
 from ganspect.runtime.backends import Backend, open_backend
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.guard import Guarded
 from ganspect.runtime.verification.agreement import FLIP_LIMIT
 from ganspect.runtime.verification.record import Verified, machine_identity, read_verified
@@ -21,14 +22,20 @@ _FALLBACK = "onnxruntime"
 
 
 def open_verified(
-    name: str, bundle: Bundle, *, threads: int | None = None, precision: Precision | None = None
+    name: str,
+    bundle: Bundle,
+    *,
+    mode: Mode = "search",
+    tuning: Tuning = LATENCY,
+    precision: Precision | None = None,
 ) -> Backend:
     """Open a backend on a bundle, and say on standard error what `auto` chose, or that a precision is unverified.
 
     Args:
         name: as `open_backend` takes it, or `auto`.
         bundle: an opened bundle.
-        threads: that one graph may use; None: all.
+        mode: what it will do most: `auto` takes the fastest at that.
+        tuning: threads and more.
         precision: of the convolutions; None: fp32, with `auto` any.
 
     Raises:
@@ -36,8 +43,8 @@ def open_verified(
         GanspectError: as `open_backend`.
     """
     if name == AUTO:
-        return _open_fastest(bundle, threads, precision)
-    backend = open_backend(name, bundle, threads=threads, precision=precision or "fp32")
+        return _open_fastest(bundle, mode, tuning, precision)
+    backend = open_backend(name, bundle, tuning=tuning, precision=precision or "fp32")
     verified = next((entry for entry in reversed(_current(bundle)) if _is_of(entry, backend)), None)
     if verified is not None and not verified.passed:
         backend.close()
@@ -54,28 +61,28 @@ def open_verified(
             Console(stderr=True),
         )
         return backend
-    return _guarded(backend, verified, bundle, threads)
+    return _guarded(backend, verified, bundle, tuning)
 
 
-def _guarded(backend: Backend, entry: Verified, bundle: Bundle, threads: int | None) -> Backend:
+def _guarded(backend: Backend, entry: Verified, bundle: Bundle, tuning: Tuning) -> Backend:
     if entry.guard is None:
         return backend
-    return Guarded(backend, open_backend(entry.backend, bundle, threads=threads), entry.guard)
+    return Guarded(backend, open_backend(entry.backend, bundle, tuning=tuning), entry.guard)
 
 
-def _open_fastest(bundle: Bundle, threads: int | None, precision: Precision | None) -> Backend:
+def _open_fastest(bundle: Bundle, mode: Mode, tuning: Tuning, precision: Precision | None) -> Backend:
     console = Console(stderr=True)
     wanted = [
         entry
         for entry in _current(bundle)
         if entry.passed and entry.flip_limit <= FLIP_LIMIT and precision in (None, entry.precision)
     ]
-    for entry in sorted(wanted, key=lambda entry: entry.frame_ms):
-        backend = _open_again(entry, bundle, threads)
+    for entry in sorted(wanted, key=lambda entry: entry.time_of(mode)[0]):
+        backend = _open_again(entry, bundle, tuning)
         if backend is not None:
+            ms, what = entry.time_of(mode)
             console.print(
-                f"auto: {backend.name} in {backend.precision}, verified here, {entry.frame_ms:.1f} ms for a tile's "
-                f"{entry.steps} iterations",
+                f"auto: {backend.name} in {backend.precision}, verified here, {ms:.1f} ms for a tile's {what}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -85,7 +92,7 @@ def _open_fastest(bundle: Bundle, threads: int | None, precision: Precision | No
             f"auto was asked for {precision}, and nothing is verified in it here; run: "
             f"ganspect verify {bundle.folder} --precision {precision}"
         )
-    backend = open_backend(_FALLBACK, bundle, threads=threads)
+    backend = open_backend(_FALLBACK, bundle, tuning=tuning)
     console.print(
         f"auto: {backend.name} in {backend.precision}, since nothing is verified here; run: "
         f"ganspect verify {bundle.folder}",
@@ -95,14 +102,14 @@ def _open_fastest(bundle: Bundle, threads: int | None, precision: Precision | No
     return backend
 
 
-def _open_again(entry: Verified, bundle: Bundle, threads: int | None) -> Backend | None:
+def _open_again(entry: Verified, bundle: Bundle, tuning: Tuning) -> Backend | None:
     """Open what was verified, or return None where it is no longer what it was: gone, upgraded, another device."""
     try:
-        backend = open_backend(entry.backend, bundle, threads=threads, precision=entry.precision)
+        backend = open_backend(entry.backend, bundle, tuning=tuning, precision=entry.precision)
     except GanspectError:
         return None
     if _is_of(entry, backend):
-        return _guarded(backend, entry, bundle, threads)
+        return _guarded(backend, entry, bundle, tuning)
     backend.close()
     return None
 

@@ -17,6 +17,7 @@ from ganspect.errors import BundleError, GanspectError, VerificationError
 from ganspect.progress import print_warning, progress_bar
 from ganspect.records import Precision
 from ganspect.runtime.backends import BACKENDS, offered_precisions, open_backend
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.guard import Guard
 from ganspect.runtime.verification.agreement import FLIP_LIMIT, Agreement
 from ganspect.runtime.verification.gate import Gate
@@ -39,7 +40,7 @@ def verify_bundle(
     precisions: Sequence[Precision] = (),
     *,
     flip_limit: float = FLIP_LIMIT,
-    threads: int | None = None,
+    tuning: Tuning = LATENCY,
 ) -> list[Verified]:
     """Check a bundle's files, compare backends with the reference, print and keep the figures.
 
@@ -48,7 +49,7 @@ def verify_bundle(
         backends: names; none: every one that is installed and finds its device.
         precisions: of the convolutions; none: every one that a backend offers for this bundle.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
-        threads: that a backend may use; None: all.
+        tuning: threads and more.
 
     Raises:
         VerificationError: a file is not what was exported, or a backend's verdicts are not the reference's.
@@ -58,7 +59,7 @@ def verify_bundle(
     bundle = _open(folder)
     pairs = _pairs(bundle, backends, precisions)
     results = []
-    for result in check_pairs(bundle, pairs, flip_limit=flip_limit, threads=threads, skip=not backends):
+    for result in check_pairs(bundle, pairs, flip_limit=flip_limit, tuning=tuning, skip=not backends):
         add_verified(bundle, result)
         results.append(result)
     print_results(bundle, results)
@@ -72,7 +73,7 @@ def check_pairs(
     pairs: Sequence[Pair],
     *,
     flip_limit: float = FLIP_LIMIT,
-    threads: int | None = None,
+    tuning: Tuning = LATENCY,
     skip: bool = False,
 ) -> Iterator[Verified]:
     """Compare backends in precisions with the reference, one after the other, under a progress bar.
@@ -81,7 +82,7 @@ def check_pairs(
         bundle: a calibrated bundle.
         pairs: what to compare.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
-        threads: that a backend may use; None: all.
+        tuning: threads and more.
         skip: name a backend that cannot run after all, and go on.
 
     Raises:
@@ -89,14 +90,14 @@ def check_pairs(
         GanspectError: a backend cannot run this.
     """
     for backend, precision in () if skip else pairs:
-        open_backend(backend, bundle, threads=threads, precision=precision).close()
+        open_backend(backend, bundle, tuning=tuning, precision=precision).close()
     with progress_bar() as bar:
         task = bar.add_task("verifying", total=1 + len(pairs), detail="reference: onnxruntime, fp32, as traced")
-        gate = Gate(bundle, threads=threads)
+        gate = Gate(bundle, tuning=tuning)
         for backend, precision in pairs:
             bar.update(task, advance=1, detail=f"{backend}, {precision}")
             try:
-                result = gate.check(backend, precision, flip_limit=flip_limit, threads=threads)
+                result = gate.check(backend, precision, flip_limit=flip_limit, tuning=tuning)
             except GanspectError as error:
                 if not skip:
                     raise

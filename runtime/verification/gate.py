@@ -5,6 +5,7 @@ result = gate.check("openvino", "bf16")
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -15,6 +16,7 @@ from ganspect.files import sha256_of
 from ganspect.records import Precision, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.guard import Guard, Guarded
 from ganspect.runtime.rows import Array
 from ganspect.runtime.search import LatentSearch
@@ -49,12 +51,12 @@ class Gate:
         modes: `search`, and `encoder` where the bundle has one.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, seed: int = 0) -> None:
+    def __init__(self, bundle: Bundle, *, tuning: Tuning = LATENCY, seed: int = 0) -> None:
         """Make the images and score them with the reference.
 
         Args:
             bundle: a calibrated bundle.
-            threads: of the reference; None: all.
+            tuning: threads and more.
             seed: of random images and blobs.
 
         Raises:
@@ -65,25 +67,27 @@ class Gate:
         self._tiles = bundle.calibration_tiles()
         random = np.random.default_rng(seed)
         self._random = random.integers(0, 256, (RANDOM_IMAGES, *self._tiles.shape[1:]), dtype=np.uint8)
-        with OnnxRuntimeCpu(bundle, threads=threads, plain=True) as reference:
+        with OnnxRuntimeCpu(bundle, tuning=tuning, plain=True) as reference:
             self.modes = {mode: self._reference(mode, reference, random) for mode in _modes(bundle)}
 
-    def check(self, backend: str, precision: Precision, *, flip_limit: float, threads: int | None = None) -> Verified:
+    def check(self, backend: str, precision: Precision, *, flip_limit: float, tuning: Tuning = LATENCY) -> Verified:
         """Compare one backend in one precision.
 
         Args:
             backend: its name.
             precision: of the convolutions.
             flip_limit: largest allowed share of flips near the threshold.
-            threads: of the backend; None: all.
+            tuning: threads and more.
 
         Raises:
             GanspectError: it cannot be opened; see `open_backend`.
         """
-        with self._open(backend, precision, threads) as opened:
+        with self._open(backend, precision, tuning) as opened:
             guard = opened.guard if isinstance(opened, Guarded) else None
             found = {mode: self._compare(mode, data, opened) for mode, data in self.modes.items()}
-            frame_ms = self._frame_ms(opened)
+            search = LatentSearch(self._bundle, opened)
+            frame_ms = _least_ms(lambda: search.full(self._tiles[:1], steps=self._steps))
+            encoder_ms = _least_ms(lambda: search.score(self._tiles[:1])) if search.has_encoder else None
             identity = {"backend": opened.name, "version": opened.version, "device": opened.device}
         return Verified(
             **identity,
@@ -93,6 +97,7 @@ class Gate:
             encoder=found.get("encoder"),
             guard=guard,
             frame_ms=frame_ms,
+            encoder_ms=encoder_ms,
             steps=self._steps,
             calibration=self._bundle.require_calibration().created,
             machine=machine_identity(),
@@ -101,9 +106,9 @@ class Gate:
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
 
-    def _open(self, name: str, precision: Precision, threads: int | None) -> Backend:
+    def _open(self, name: str, precision: Precision, tuning: Tuning) -> Backend:
         """Open a backend; a lower precision with a guard that is measured on half of the straddling images."""
-        opened = open_backend(name, self._bundle, threads=threads, precision=precision)
+        opened = open_backend(name, self._bundle, tuning=tuning, precision=precision)
         if precision == "fp32":
             return opened
         widths = {"search": 0.0, "encoder": 0.0}
@@ -113,7 +118,7 @@ class Gate:
             # A score that is no number asks for a guard without end, which is then refused as too wide.
             error = np.nan_to_num(error, nan=_ENDLESS, posinf=_ENDLESS)
             widths[mode] = _GUARD_FACTOR * float(error.max()) if len(error) else 0.0
-        return Guarded(opened, open_backend(name, self._bundle, threads=threads), Guard(**widths))
+        return Guarded(opened, open_backend(name, self._bundle, tuning=tuning), Guard(**widths))
 
     def _compare(self, mode: str, data: _Mode, backend: Backend) -> Agreement:
         """Compare a backend on all images, one in a lower precision on those that its guard was not measured on."""
@@ -156,13 +161,14 @@ class Gate:
             raise ValueError("the bundle has no encoder")
         return start.encoder_score
 
-    def _frame_ms(self, backend: Backend) -> float:
-        search, times = LatentSearch(self._bundle, backend), []
-        for _ in range(_TIMED_RUNS):
-            begin_ns = time.perf_counter_ns()
-            search.full(self._tiles[:1], steps=self._steps)
-            times.append((time.perf_counter_ns() - begin_ns) / 1e6)
-        return min(times)
+
+def _least_ms(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_TIMED_RUNS):
+        begin_ns = time.perf_counter_ns()
+        run()
+        times.append((time.perf_counter_ns() - begin_ns) / 1e6)
+    return min(times)
 
 
 def _modes(bundle: Bundle) -> tuple[str, ...]:

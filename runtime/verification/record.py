@@ -9,7 +9,7 @@ from ganspect.bundle import Bundle
 from ganspect.errors import OutputError
 from ganspect.files import write_atomically
 from ganspect.progress import print_warning
-from ganspect.records import Precision, Record
+from ganspect.records import Mode, Precision, Record
 from ganspect.runtime.guard import Guard
 from ganspect.runtime.machine import cpu_flags, machine
 from ganspect.runtime.verification.agreement import Agreement
@@ -32,6 +32,7 @@ class Verified(Record):
         encoder: of the encoder's score; None without an encoder.
         guard: where float32 decides, for a lower precision; None for float32 itself.
         frame_ms: least time of several for a forward pass and a whole search of one tile, without early exit.
+        encoder_ms: the same for the forward pass alone; None without an encoder.
         steps: K of that search.
         calibration: time of day of the calibration in force, whose threshold and tiles were used.
         graphs_sha256: of the manifest that was in force.
@@ -49,10 +50,17 @@ class Verified(Record):
     encoder: Agreement | None
     guard: Guard | None
     frame_ms: float
+    encoder_ms: float | None = None
     steps: int
     calibration: str
     graphs_sha256: str
     created: str
+
+    def time_of(self, mode: Mode) -> tuple[float, str]:
+        """Return the ms that a tile takes in a mode, and what they were measured on."""
+        if mode == "encoder" and self.encoder_ms is not None:
+            return self.encoder_ms, "encoder score"
+        return self.frame_ms, f"{self.steps} iterations"
 
 
 class _Verifications(Record):

@@ -13,6 +13,7 @@ from ganspect.export.formulas import to_image
 from ganspect.export.lean_search import LeanSearch, formulas_of
 from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.rows import start_latents
 from ganspect.runtime.search import LatentSearch
 from ganspect.train.run import load_run
@@ -28,7 +29,7 @@ def fresh_images(count: int) -> np.ndarray:
 def test_the_lean_search_finds_the_best_scores_of_the_graph(system: str, request: pytest.FixtureRequest) -> None:
     bundle = open_bundle(request.getfixturevalue(f"{system}_bundle"))
     run, images = load_run(request.getfixturevalue(f"{system}_run")), fresh_images(3)
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         expected = LatentSearch(bundle, backend).full(images, steps=STEPS).score
     search, tiles = LeanSearch(formulas_of(run.system, bundle)), torch.from_numpy(images)
     encoded = None if run.system.encoder is None else run.system.encode(to_image(tiles)).numpy()
@@ -53,7 +54,7 @@ def test_every_iteration_is_that_of_the_reference(tiny_bundle: Path, tiny_run: P
 
 def test_its_scores_are_those_of_the_score_graph(tiny_bundle: Path, tiny_run: Path) -> None:
     bundle, images = open_bundle(tiny_bundle), fresh_images(3)
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         expected = LatentSearch(bundle, backend).score(images)
     lean = LeanSearch(formulas_of(load_run(tiny_run).system, bundle))
     _, encoder_score, start_score, reconstruction, residual = lean.scores(torch.from_numpy(images))

@@ -20,6 +20,7 @@ from ganspect.opencv import cv2
 from ganspect.records import ScoreRange
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends import Arrays, Backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.calibration import calibrate
 from ganspect.train.run import load_run
 from tests.conftest import scratched, texture
@@ -155,5 +156,5 @@ def write_video(path: Path, frames: list[np.ndarray]) -> Path:
 @pytest.fixture(scope="session")
 def inspector(tiny_bundle: Path):
     """An inspector of the tiny bundle with one thread."""
-    with Inspector.load(tiny_bundle, threads=1) as loaded:
+    with Inspector.load(tiny_bundle, tuning=Tuning(threads=1)) as loaded:
         yield loaded

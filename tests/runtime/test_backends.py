@@ -7,6 +7,7 @@ from ganspect.bundle import open_bundle
 from ganspect.errors import BundleError, ConfigError, MissingDependencyError
 from ganspect.files import sha256_of
 from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from tests.runtime.conftest import change_manifest
 
 
@@ -16,7 +17,7 @@ def bundle(tiny_bundle):
 
 
 def test_a_graph_gives_every_output_by_name(bundle, tiles):
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         outputs = backend.run("score", {"image": tiles})
     assert list(outputs) == bundle.manifest.graphs["score"].outputs
     assert outputs["reconstruction"].shape == tiles.shape
@@ -40,7 +41,22 @@ def test_an_unknown_backend_gets_the_list(bundle):
 
 def test_no_threads_are_refused(bundle):
     with pytest.raises(ConfigError, match="0 threads were asked for"):
-        open_backend("onnxruntime", bundle, threads=0)
+        open_backend("onnxruntime", bundle, tuning=Tuning(threads=0))
+
+
+def test_threads_spinning_and_arena_reach_onnx_runtime(bundle, tiles):
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1, spinning=False, arena=False)) as backend:
+        frugal = backend.run("score", {"image": tiles})
+        options = backend._sessions["score"].get_session_options()
+    assert options.intra_op_num_threads == 1
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not options.enable_cpu_mem_arena
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
+        usual = backend.run("score", {"image": tiles})
+        options = backend._sessions["score"].get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert options.enable_cpu_mem_arena
+    assert all(np.array_equal(frugal[name], usual[name]) for name in usual)
 
 
 def test_without_the_package_the_error_names_the_pip_command(bundle, monkeypatch):

@@ -11,6 +11,7 @@ from ganspect.errors import BundleError, CalibrationError, DataError, ImageError
 from ganspect.opencv import cv2
 from ganspect.records import ScoreRange
 from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.calibration import calibrate, calibrate_folder, images_needed, pixel_statistics, score_range
 from ganspect.runtime.search import LatentSearch, neutral_statistics
 from ganspect.scoring import DEVIATION_FLOOR
@@ -74,7 +75,7 @@ def test_thresholds_are_ranks_of_full_searches(copy, tiny_bundle, frames, monkey
     bundle = copy(tiny_bundle)
     record = calibrate(bundle, frames, None, "stripes")
     opened = open_bundle(bundle)
-    with open_backend("onnxruntime", opened, threads=1) as backend:
+    with open_backend("onnxruntime", opened, tuning=Tuning(threads=1)) as backend:
         search = LatentSearch(opened, backend)
         tiles = np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA)[..., None] for _, frame in frames])
         full = search.full(tiles, steps=5)
@@ -101,7 +102,7 @@ def test_statistics_are_those_of_the_best_reconstructions(copy, tiny_bundle, fra
     calibrate(bundle, frames, None, "stripes")
     opened = open_bundle(bundle)
     statistics = opened.pixel_statistics()
-    with open_backend("onnxruntime", opened, threads=1) as backend:
+    with open_backend("onnxruntime", opened, tuning=Tuning(threads=1)) as backend:
         search = LatentSearch(opened, backend, statistics=neutral_statistics((32, 32)))
         tiles = np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA)[..., None] for frame in taken[0]])
         residual = search.full(tiles, steps=5).residual
@@ -117,7 +118,7 @@ def test_ranges_are_of_the_statistics_frames_scored_as_deployed(copy, bundle_nam
     opened = open_bundle(folder)
     apart = [frame for _, frame in split_calibration(frames)[0]]
     tiles = np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA)[..., None] for frame in apart])
-    with open_backend("onnxruntime", opened, threads=1) as backend:
+    with open_backend("onnxruntime", opened, tuning=Tuning(threads=1)) as backend:
         found = LatentSearch(opened, backend).full(tiles, steps=5)
     for scores, measured in ((found.score, record.search_range), (found.start.encoder_score, record.encoder_range)):
         assert (measured.low, measured.high) == pytest.approx((scores.min(), scores.max()), rel=1e-3)
@@ -144,7 +145,7 @@ def test_scores_that_need_statistics_use_those_just_measured(copy, rescored_bund
     bundle = copy(rescored_bundle)
     record = calibrate(bundle, frames, None, "stripes")
     opened = open_bundle(bundle)
-    with open_backend("onnxruntime", opened, threads=1) as backend:
+    with open_backend("onnxruntime", opened, tuning=Tuning(threads=1)) as backend:
         tiles = np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA)[..., None] for _, frame in frames])
         scores = LatentSearch(opened, backend).full(tiles, steps=5).score
     assert np.abs(scores - record.search.value).min() < 1e-2 * record.search.value

@@ -7,6 +7,7 @@ import pytest
 
 from ganspect.bundle import open_bundle
 from ganspect.runtime.backends import Arrays, Backend, open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.guard import Guard, Guarded, near
 from ganspect.runtime.search import LatentSearch
 from tests.runtime.conftest import CountingBackend, set_threshold
@@ -28,7 +29,7 @@ class Coarse(CountingBackend):
 @pytest.fixture
 def exact_scores(tiny_bundle, tiles):
     bundle = open_bundle(tiny_bundle)
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         search = LatentSearch(bundle, backend)
         return search.full(tiles, steps=STEPS).score, search.score(tiles).encoder_score
 
@@ -43,7 +44,7 @@ def guarded(tmp_path, tiny_bundle):
         set_threshold(folder, threshold)
         set_threshold(folder, encoder, mode="encoder")
         bundle = open_bundle(folder)
-        opened.append(open_backend("onnxruntime", bundle, threads=1))
+        opened.append(open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)))
         exact = CountingBackend(opened[-1])
         guard = Guard(search=width, encoder=width)
         return LatentSearch(bundle, Guarded(Coarse(opened[-1]), exact, guard)), exact

@@ -10,6 +10,7 @@ import pytest
 from ganspect.bundle import append_calibration, open_bundle
 from ganspect.errors import BundleError, CalibrationError, ConfigError, ImageError
 from ganspect.runtime import Inspector
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.search import LatentSearch
 from tests.runtime.conftest import change_manifest, set_scale, set_threshold
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(folder, **options):
-    return Inspector.load(folder, threads=1, **options)
+    return Inspector.load(folder, tuning=Tuning(threads=1), **options)
 
 
 def test_a_cleared_frame_is_normal(copy, tiny_bundle, normal_frames):
@@ -262,7 +263,6 @@ def test_changed_pixel_statistics_are_refused(copy, tiny_bundle):
         ({"budget_ms": math.nan}, "a budget of nan ms"),
         ({"mode": "encoder", "budget_ms": 5.0}, "encoder mode has not"),
         ({"mode": "encoder", "steps": 5}, "encoder mode has not"),
-        ({"threads": 0}, "0 threads"),
         ({"backend": "onyx"}, "unknown backend 'onyx'"),
     ],
 )
@@ -283,7 +283,7 @@ sys.meta_path.insert(0, Blocked())
 import numpy as np
 from ganspect.runtime import Inspector
 
-with Inspector.load(sys.argv[1], threads=1) as inspector:
+with Inspector.load(sys.argv[1]) as inspector:
     print(inspector.inspect(np.zeros((40, 48), np.uint8)).verdict)
 print(sorted({"torch", "onnx"} & set(sys.modules)))
 """

@@ -9,6 +9,7 @@ from ganspect.bundle import open_bundle
 from ganspect.errors import BundleError, ConfigError, DeviceError, MissingDependencyError
 from ganspect.files import sha256_of
 from ganspect.runtime.backends import offered_precisions, open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.building import build_bundle
 from ganspect.runtime.search import LatentSearch
 from tests.runtime.conftest import change_manifest
@@ -22,7 +23,7 @@ def bundle(tiny_bundle):
 
 
 def searched(bundle, tiles, name, precision="fp32"):
-    with open_backend(name, bundle, threads=1, precision=precision) as backend:
+    with open_backend(name, bundle, tuning=Tuning(threads=1), precision=precision) as backend:
         search = LatentSearch(bundle, backend)
         return search.score(tiles), search.full(tiles, steps=5)
 
@@ -37,7 +38,7 @@ def test_scores_are_those_of_onnxruntime(bundle, tiles):
 
 
 def test_outputs_are_new_arrays(bundle, tiles):
-    with open_backend("openvino", bundle, threads=1) as backend:
+    with open_backend("openvino", bundle, tuning=Tuning(threads=1)) as backend:
         first = backend.run("encoder", {"image": np.zeros((2, 1, 32, 32), np.float32)})["latent"]
         kept = first.copy()
         backend.run("encoder", {"image": np.ones((2, 1, 32, 32), np.float32)})
@@ -96,12 +97,12 @@ def test_a_graph_from_the_engines_gives_the_same(copy, tiny_bundle, tiles, capsy
     bundle = open_bundle(copy(tiny_bundle))
     plain, _ = searched(bundle, tiles, "openvino")
     build_bundle(bundle.folder, ["openvino"], ["fp32"])
-    with open_backend("openvino", bundle, threads=1) as backend:
+    with open_backend("openvino", bundle, tuning=Tuning(threads=1)) as backend:
         built = backend.run("score", {"image": tiles})
     np.testing.assert_array_equal(built["start_score"], plain.start_score)
     engine = next((bundle.folder / "engines").glob("openvino-score-fp32-*.engine"))
     engine.write_bytes(engine.read_bytes()[:-1] + b"\x00\x01")
     capsys.readouterr()
-    with open_backend("openvino", bundle, threads=1) as backend:
+    with open_backend("openvino", bundle, tuning=Tuning(threads=1)) as backend:
         np.testing.assert_array_equal(backend.run("score", {"image": tiles})["start_score"], plain.start_score)
     assert "is damaged or gone; the graph is compiled instead" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import pytest
 from ganspect.bundle import PixelStatistics, open_bundle
 from ganspect.errors import BundleError, CalibrationError
 from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.rows import begin_state
 from ganspect.runtime.search import CHUNK_STEPS, LatentSearch, neutral_statistics
@@ -21,7 +22,7 @@ def opened(request):
 
     def open_search(folder, **options):
         bundle = open_bundle(folder)
-        backends.append(open_backend("onnxruntime", bundle, threads=1))
+        backends.append(open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)))
         counting = CountingBackend(backends[-1])
         return LatentSearch(bundle, counting, **options), counting
 

@@ -15,6 +15,7 @@ from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.backends.tensorrt import backend as backend_module
 from ganspect.runtime.backends.tensorrt.backend import TensorRtBackend
 from ganspect.runtime.backends.tensorrt.flavour import Flavour
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.rows import begin_state
 from tests.runtime.host_gpu import LARGEST_BATCH, HostCuda, host_tensorrt
 
@@ -26,7 +27,7 @@ def bundle(tiny_bundle):
 
 @pytest.fixture(scope="module")
 def reference(bundle):
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         yield backend
 
 

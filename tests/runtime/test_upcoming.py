@@ -6,13 +6,16 @@ import pytest
 
 from ganspect.errors import ConfigError, DeviceError
 from ganspect.runtime import Inspector
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.upcoming import Upcoming
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 
 def test_the_other_backend_takes_over_when_it_is_ready(tiny_bundle, normal_frames):
-    with Inspector.load(tiny_bundle, backend="openvino", meanwhile="onnxruntime", threads=1) as inspector:
+    with Inspector.load(
+        tiny_bundle, backend="openvino", meanwhile="onnxruntime", tuning=Tuning(threads=1)
+    ) as inspector:
         assert inspector.backend.name == "onnxruntime"
         first = inspector.inspect(normal_frames[0])
         assert inspector.upcoming is not None
@@ -44,7 +47,7 @@ def test_a_failure_is_said_and_the_first_one_goes_on(capsys):
 
 
 def test_one_that_nobody_took_is_closed(tiny_bundle):
-    inspector = Inspector.load(tiny_bundle, backend="openvino", meanwhile="onnxruntime", threads=1)
+    inspector = Inspector.load(tiny_bundle, backend="openvino", meanwhile="onnxruntime", tuning=Tuning(threads=1))
     upcoming = inspector.upcoming
     inspector.close()
     assert upcoming is not None

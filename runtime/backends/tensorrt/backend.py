@@ -15,6 +15,7 @@ from ganspect.runtime.backends.forms import graph_file, held_precisions, require
 from ganspect.runtime.backends.tensorrt.flavour import Flavour, Messages
 from ganspect.runtime.backends.tensorrt.parsing import engine_ports, parse
 from ganspect.runtime.backends.tensorrt.serializing import serialize
+from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.engines import BuiltEngine, EngineCache, EngineKey, Source
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class TensorRtBackend(Backend):
         self,
         bundle: Bundle,
         *,
-        threads: int | None = None,
+        tuning: Tuning = LATENCY,
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class TensorRtBackend(Backend):
 
         Args:
             bundle: an opened bundle.
-            threads: a GPU takes no notice.
+            tuning: a GPU takes no notice.
             precision: of the convolutions.
             device: none can be named: it is the first GPU that CUDA shows.
         """

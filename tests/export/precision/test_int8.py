@@ -14,6 +14,7 @@ from ganspect.export.precision.int8 import quantize
 from ganspect.export.rewrites.phase_convolutions import rewrite_phase_convolutions
 from ganspect.export.variants import INT8_FORMS
 from ganspect.runtime.backends import offered_precisions, open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.search import LatentSearch
 
 
@@ -143,8 +144,8 @@ def test_a_backend_in_int8_starts_in_int8_and_searches_in_float32(int8_bundle: P
     bundle = open_bundle(int8_bundle)
     tiles = bundle.calibration_tiles()
     with (
-        open_backend(backend, bundle, threads=1) as exact,
-        open_backend(backend, bundle, threads=1, precision="int8") as low,
+        open_backend(backend, bundle, tuning=Tuning(threads=1)) as exact,
+        open_backend(backend, bundle, tuning=Tuning(threads=1), precision="int8") as low,
     ):
         one, other = (LatentSearch(bundle, opened).score(tiles) for opened in (exact, low))
         assert one is not None

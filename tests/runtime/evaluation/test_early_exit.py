@@ -8,6 +8,7 @@ import pytest
 
 from ganspect.bundle import open_bundle
 from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.search import LatentSearch
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks/early_exit.py"
@@ -29,7 +30,7 @@ def test_exit_changes_no_bit_of_what_goes_on_and_no_verdict(
     request: pytest.FixtureRequest, early_exit: ModuleType, tiles: np.ndarray, kind: str, batch: int
 ) -> None:
     bundle = open_bundle(request.getfixturevalue(kind))
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         search = LatentSearch(bundle, backend)
         scores = search.full(tiles, steps=12).score
         for threshold in (np.quantile(scores, 0.25), np.quantile(scores, 0.75)):

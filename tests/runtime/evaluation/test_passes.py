@@ -8,6 +8,7 @@ from ganspect.bundle import open_bundle
 from ganspect.datasets import open_dataset
 from ganspect.preprocess import to_tiles
 from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.evaluation.readout import Readout
 from ganspect.runtime.inspector import tile_grid
 from ganspect.runtime.search import LatentSearch
@@ -21,7 +22,7 @@ def test_scores_after_the_last_step_are_those_of_the_point_that_comes_next(
     bundle, test = open_bundle(tiny_bundle), open_dataset(str(mvtec_folder)).test
     assert [sample.name for sample in test] == [row["name"] for row in rows]
     tiles = np.concatenate([to_tiles(sample.read(), tile_grid(bundle)).images for sample in test])
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         search, readout = LatentSearch(bundle, backend), Readout(bundle, backend)
         found, further = search.full(tiles, steps=5), search.full(tiles, steps=6)
         expected = readout.scores(tiles, found.points)

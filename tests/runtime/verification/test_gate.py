@@ -14,6 +14,7 @@ from ganspect.errors import BundleError, CalibrationError, ConfigError, DeviceEr
 from ganspect.files import sha256_of
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends import offered_precisions, open_backend
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.guard import Guarded
 from ganspect.runtime.search import LatentSearch
 from ganspect.runtime.verification import gate
@@ -49,7 +50,7 @@ def spoil(folder: Path, name: str) -> Path:
 def verified(tmp_path_factory, tiny_bundle):
     """The tiny bundle, verified in float32."""
     folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("verified") / "bundle")
-    return folder, verify_bundle(folder, ["onnxruntime", "openvino"], ["fp32"], threads=1)
+    return folder, verify_bundle(folder, ["onnxruntime", "openvino"], ["fp32"], tuning=Tuning(threads=1))
 
 
 def test_sound_backends_pass_and_are_kept(verified):
@@ -63,7 +64,7 @@ def test_sound_backends_pass_and_are_kept(verified):
 
 def test_the_table_shows_rank_and_flips(verified, capsys):
     folder, _ = verified
-    verify_bundle(folder, ["openvino"], ["fp32"], threads=1)
+    verify_bundle(folder, ["openvino"], ["fp32"], tuning=Tuning(threads=1))
     printed = capsys.readouterr().out
     assert "rank" in printed
     assert "flips" in printed
@@ -73,14 +74,14 @@ def test_the_table_shows_rank_and_flips(verified, capsys):
 def test_a_spoiled_form_fails_and_says_why(copy, tiny_bundle):
     folder = spoil(copy(tiny_bundle), "score.phases.onnx")
     with pytest.raises(VerificationError, match=r"openvino in fp32 does not give the reference's verdicts: of the "):
-        verify_bundle(folder, ["openvino"], ["fp32"], threads=1)
+        verify_bundle(folder, ["openvino"], ["fp32"], tuning=Tuning(threads=1))
     assert [entry.passed for entry in read_verified(open_bundle(folder))] == [False]
 
 
 def test_the_plain_graph_is_the_reference_for_onnxruntime_too(copy, tiny_bundle):
     folder = spoil(copy(tiny_bundle), "search.loop-weights.onnx")
     with pytest.raises(VerificationError, match="onnxruntime in fp32 does not give"):
-        verify_bundle(folder, ["onnxruntime"], threads=1)
+        verify_bundle(folder, ["onnxruntime"], tuning=Tuning(threads=1))
 
 
 def test_a_changed_file_fails_verification(copy, tiny_bundle):
@@ -113,9 +114,23 @@ def test_auto_takes_the_fastest_that_passed(verified, capsys):
     folder, _ = verified
     # Another test has verified again: what the file says counts.
     fastest = min(read_verified(open_bundle(folder)), key=lambda result: result.frame_ms)
-    with Inspector.load(folder, backend="auto", threads=1) as inspector:
+    with Inspector.load(folder, backend="auto", tuning=Tuning(threads=1)) as inspector:
         assert (inspector.backend.name, inspector.backend.precision) == (fastest.backend, fastest.precision)
     assert f"auto: {fastest.backend} in {fastest.precision}, verified here" in capsys.readouterr().err
+
+
+def test_auto_takes_the_fastest_of_the_mode(verified, copy, capsys):
+    folder = copy(verified[0])
+    record = json.loads((folder / VERIFICATION).read_text())
+    for entry in record["entries"]:
+        fast = entry["backend"] == "openvino"
+        entry["frame_ms"], entry["encoder_ms"] = (1.0, 9.0) if fast else (8.0, 2.0)
+    (folder / VERIFICATION).write_text(json.dumps(record))
+    bundle = open_bundle(folder)
+    for mode, name, said in (("search", "openvino", "1.0 ms"), ("encoder", "onnxruntime", "2.0 ms")):
+        with open_verified("auto", bundle, mode=mode) as backend:
+            assert backend.name == name
+        assert f"auto: {name} in fp32, verified here, {said}" in capsys.readouterr().err
 
 
 def test_auto_keeps_to_a_precision(verified):
@@ -166,7 +181,7 @@ def test_a_record_that_cannot_be_read_counts_as_none(copy, tiny_bundle, capsys):
 
 def test_the_nudge_is_a_rounding(tiny_bundle, tiles):
     bundle = open_bundle(tiny_bundle)
-    with open_backend("onnxruntime", bundle, threads=1) as backend:
+    with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         plain = LatentSearch(bundle, backend).full(tiles, steps=3)
         nudged = LatentSearch(bundle, Nudged(backend)).full(tiles, steps=3)
     assert not (plain.latent == nudged.latent).all()
@@ -180,7 +195,7 @@ def test_a_lower_precision_passes_with_the_guard_that_it_needs(copy, tiny_bundle
     # The tiny bundle's normal scores lie within a percent of its threshold: too near for any guard.
     set_threshold(bundle.folder, 1.1 * bundle.require_calibration().search.value)
     bundle = open_bundle(bundle.folder)
-    (result,) = verify_bundle(bundle.folder, ["openvino"], ["bf16"], threads=1)
+    (result,) = verify_bundle(bundle.folder, ["openvino"], ["bf16"], tuning=Tuning(threads=1))
     assert result.guard is not None
     assert result.guard.search > 0
     assert result.search.largest_error > 0
@@ -212,12 +227,14 @@ class Poor(CountingBackend):
 
 
 def test_a_precision_that_only_a_wide_guard_saves_fails(tiny_bundle, monkeypatch):
-    def open_poor(name, bundle, *, threads=None, precision="fp32"):
-        backend = open_backend(name, bundle, threads=1)
+    def open_poor(name, bundle, *, tuning=None, precision="fp32"):
+        backend = open_backend(name, bundle, tuning=Tuning(threads=1))
         return backend if precision == "fp32" else Poor(backend)
 
     monkeypatch.setattr(gate, "open_backend", open_poor)
-    result = gate.Gate(open_bundle(tiny_bundle), threads=1).check("onnxruntime", "int8", flip_limit=0.001)
+    result = gate.Gate(open_bundle(tiny_bundle), tuning=Tuning(threads=1)).check(
+        "onnxruntime", "int8", flip_limit=0.001
+    )
     assert not result.passed
     assert result.search.flips == result.search.straddling_flips == 0
     assert result.search.guard == result.guard.search > result.search.room / 2
@@ -230,7 +247,7 @@ def test_a_precision_that_only_a_wide_guard_saves_fails(tiny_bundle, monkeypatch
 def test_what_failed_here_is_refused_and_auto_passes_it_by(copy, tiny_bundle, capsys):
     folder = spoil(copy(tiny_bundle), "score.phases.onnx")
     with pytest.raises(VerificationError):
-        verify_bundle(folder, ["openvino"], ["fp32"], threads=1)
+        verify_bundle(folder, ["openvino"], ["fp32"], tuning=Tuning(threads=1))
     with pytest.raises(VerificationError, match="openvino in fp32 failed verification on this machine; use another"):
         open_verified("openvino", open_bundle(folder))
     with open_verified("auto", open_bundle(folder)) as backend:
@@ -261,7 +278,7 @@ def test_a_backend_that_nobody_named_and_cannot_run_is_passed_by(copy, tiny_bund
         return real(self, backend, precision, **options)
 
     monkeypatch.setattr(Gate, "check", check)
-    results = verify_bundle(copy(tiny_bundle), [], ["fp32"], threads=1)
+    results = verify_bundle(copy(tiny_bundle), [], ["fp32"], tuning=Tuning(threads=1))
     assert [result.backend for result in results] == ["onnxruntime"]
     assert "openvino in fp32 is not verified: there is no device" in capsys.readouterr().err
 
