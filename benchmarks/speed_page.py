@@ -163,8 +163,8 @@ def _ceiling(result: Mapping[str, Any]) -> str:
         if all(row.get(key) for row in eager.values())
     ]
     return (
-        f"\nPyTorch eager's own distance from these floors is {', '.join(named)}: with the products at the measured rate "
-        "and everything else free, that is how much faster an iteration could be here.\n"
+        f"\nPyTorch eager's own distance from these floors is {', '.join(named)}: with the products at the measured "
+        "rate and everything else free, that is how much faster an iteration could be here.\n"
     )
 
 

@@ -1,0 +1,31 @@
+"""Arguments and options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'ganspect export' wrote.")]
+Mode = Annotated[Literal["search", "encoder"], typer.Option(help="Latent search, or the encoder's score alone.")]
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe.")]
+Runner = Annotated[
+    str, typer.Option(help="What runs the graphs, such as openvino; auto: the fastest one that was verified here.")
+]
+Precisely = Annotated[
+    Literal["fp32", "bf16", "fp16", "int8"] | None, typer.Option(help="Of the convolutions; default: fp32.")
+]
+Backends = Annotated[
+    list[str], typer.Option("--backend", metavar="B[,B]", help="Repeatable; default: every one that is installed.")
+]
+Precisions = Annotated[
+    list[str], typer.Option("--precision", metavar="P[,P]", help="Repeatable; default: all that a backend offers.")
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="That one graph may use; default: all cores.")]
+Spinning = Annotated[bool, typer.Option(help="Idle threads wait busily: lower latency, more power.")]
+Arena = Annotated[bool, typer.Option(help="Freed buffers are kept: lower latency, more memory.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
+
+
+def split(values: list[str]) -> list[Any]:
+    """Return the names in values such as `["fp32,bf16", "int8"]`, which may be repeated and have commas."""
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
