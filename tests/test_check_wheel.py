@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXPECTED = {"ganspect/cli.py", "ganspect/train/fit.py", "ganspect/configs/fanogan.yaml"}
+EXPECTED = {"ganspect/cli/making.py", "ganspect/train/fit.py", "ganspect/configs/fanogan.yaml"}
 WHEEL = {*EXPECTED, "ganspect-0.1.0.dist-info/METADATA"}
 SDIST = {*EXPECTED, "LICENSE", "NOTICE", "README.md", "pyproject.toml", "setup.cfg"}
 
@@ -23,7 +23,7 @@ def check_wheel() -> ModuleType:
 def test_every_folder_of_the_package_is_expected(check_wheel):
     expected = check_wheel.expected_files(ROOT)
     assert {
-        "ganspect/cli.py",
+        "ganspect/cli/making.py",
         "ganspect/datasets/samples.py",
         "ganspect/train/system.py",
         "ganspect/export/__init__.py",

@@ -33,8 +33,7 @@ def spoil(folder: Path, name: str) -> Path:
     model = onnx.load(folder / name, load_external_data=False)
     scaled = 0
     for node in model.graph.node:
-        if node.op_type == "Conv" and "bias" not in node.name and not scaled:
-            pads = next(attribute for attribute in node.attribute if attribute.name == "pads")
+        for pads in (attribute for attribute in node.attribute if node.op_type == "Conv" and attribute.name == "pads"):
             pads.ints[:] = [pads.ints[2], pads.ints[3], pads.ints[0], pads.ints[1]]
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT and not tensor.external_data:
