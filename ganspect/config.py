@@ -173,10 +173,19 @@ class Recipe(Section):
 
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
+SectionT = TypeVar("SectionT", bound=Section)
 
 
-def read_yaml(path: Path, overrides: list[str]) -> dict[str, Any]:
-    """Read a recipe file and apply `section.key=value` overrides, without checking the keys.
+def read_yaml(
+    path: Path, overrides: list[str], *, what: str = "recipe", such_as: str = "configs/fanogan.yaml"
+) -> dict[str, Any]:
+    """Read a settings file and apply `section.key=value` overrides, without checking the keys.
+
+    Args:
+        path: of the file.
+        overrides: `section.key=value`.
+        what: it is, for messages.
+        such_as: an example of one, for messages.
 
     Raises:
         ConfigError: the file is missing or no YAML mapping, or an override has no `=`.
@@ -185,24 +194,22 @@ def read_yaml(path: Path, overrides: list[str]) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise ConfigError(
-            f"cannot read the recipe {path}: {reason}; give a YAML file such as configs/fanogan.yaml"
-        ) from error
+        raise ConfigError(f"cannot read the {what} {path}: {reason}; give a YAML file such as {such_as}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}; mend that line") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no settings; expected 'key: value' lines such as 'system: fanogan'")
+        raise ConfigError(f"{path} holds no settings; expected 'key: value' lines as in {such_as}")
     for override in overrides:
         _apply(content, override)
     return content
 
 
-def parse(content: dict[str, Any], model: type[RecipeT], *, origin: str) -> RecipeT:
-    """Check settings against a recipe model.
+def parse(content: dict[str, Any], model: type[SectionT], *, origin: str) -> SectionT:
+    """Check settings against a model.
 
     Args:
         content: as read from YAML.
-        model: the recipe class of the system that `content` names.
+        model: the class of the settings, such as the recipe of the system that `content` names.
         origin: the file's name, for messages.
 
     Raises:

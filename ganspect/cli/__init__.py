@@ -13,6 +13,7 @@ import typer
 from ganspect import __version__
 from ganspect.cli.judging import bench, doctor, evaluate, screen, verify
 from ganspect.cli.making import build, calibrate, demo, export, train
+from ganspect.cli.station import history, run
 from ganspect.errors import GanspectError, VerificationError
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no public name for it
@@ -25,7 +26,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (demo, train, export, calibrate, evaluate, screen, build, verify, bench, doctor):
+_COMMANDS = (demo, train, export, calibrate, evaluate, screen, run, history, build, verify, bench, doctor)
+
+for _command in _COMMANDS:
     app.command()(_command)
 
 

@@ -1,30 +1,42 @@
-"""Which source a text names; more kinds are added here, each with a module of its own."""
+"""Which source a text names; more kinds are added here, each with a module of its own.
 
-import re
-from pathlib import Path
+with open_source("rtsp://10.0.0.5/stream1") as source:
+    for shot in source: ...
+"""
 
-from ganspect.datasets.images import SUFFIXES
 from ganspect.errors import SourceError
+from ganspect.runtime.capture.address import Address, read_address
+from ganspect.runtime.capture.gstreamer import GStreamerSource
 from ganspect.runtime.capture.images import FolderSource, ImageSource
-from ganspect.runtime.capture.source import Source
+from ganspect.runtime.capture.network import NetworkSource
+from ganspect.runtime.capture.source import AS_IT_COMES, Source, SourceSettings
 from ganspect.runtime.capture.video import CameraSource, VideoSource
+from ganspect.runtime.capture.watch import WatchSource
 
 
-def open_source(text: str) -> Source:
-    """Open a camera number, a folder of images, an image, or else a video file.
+def open_source(source: str | Address, settings: SourceSettings = AS_IT_COMES) -> Source:
+    """Open what a text names: a camera, stream, pipeline, watched folder, folder of images, image, or video file.
 
     Raises:
-        SourceError: no such camera or path, a folder without images, a file that is no video or has no frames.
+        SourceError: no such camera, stream or path, a folder without images, a file that is no video or has no frames.
+        MissingDependencyError: a pipeline, and this OpenCV has no GStreamer.
     """
-    if re.fullmatch("[0-9]{1,4}", text) and not Path(text).exists():
-        return CameraSource(int(text))
-    path = Path(text).expanduser()
-    if not (text and path.exists()):
+    address = read_address(source) if isinstance(source, str) else source
+    if address.kind == "camera" and address.number is not None:
+        return CameraSource(address.number, settings)
+    if address.kind == "network":
+        return NetworkSource(address, settings)
+    if address.kind == "gstreamer":
+        return GStreamerSource(address)
+    if address.kind == "watch":
+        return WatchSource(address, settings)
+    if address.kind == "absent" or address.path is None:
         raise SourceError(
-            f"{text!r} does not exist; give an image, a folder of images, a video file, or a camera number"
+            f"{address.shown!r} does not exist; give an image, a folder of images, a video file, a camera number, "
+            "rtsp://…, http://…, gst:PIPELINE or watch:FOLDER"
         )
-    if path.is_dir():
-        return FolderSource(text, path)
-    if path.suffix.lower() in SUFFIXES:
-        return ImageSource(text, path)
-    return VideoSource(text, path)
+    if address.kind == "folder":
+        return FolderSource(address.text, address.path)
+    if address.kind == "image":
+        return ImageSource(address.text, address.path)
+    return VideoSource(address.text, address.path)

@@ -28,6 +28,35 @@ class Shot:
     capture_ms: float
 
 
+@dataclass(frozen=True)
+class SourceSettings:
+    """How sources are opened and read; each kind takes what concerns it.
+
+    Attributes:
+        size_hw: asked of a camera, in pixels; None: as it comes.
+        frames_per_s: asked of a camera; None: as it comes.
+        pixel_format: four letters asked of a camera, such as `MJPG`; None: as it comes.
+        open_timeout_s: for a stream to answer.
+        read_timeout_s: for the next frame of a stream.
+        poll_s: how often a watched folder is looked at.
+        settle_s: how long a file must have stayed the same to be complete.
+        give_up_s: how long one that cannot be decoded is tried.
+    """
+
+    size_hw: tuple[int, int] | None = None
+    frames_per_s: float | None = None
+    pixel_format: str | None = None
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+    poll_s: float = 0.2
+    settle_s: float = 0.5
+    give_up_s: float = 5.0
+
+
+AS_IT_COMES = SourceSettings()
+"""The default: what a camera gives by itself, and timeouts for a network in a plant."""
+
+
 class Source(ABC):
     """Frames in order; a context manager that frees the camera or file.
 
@@ -57,6 +86,9 @@ class Source(ABC):
             SourceError: a camera stopped giving frames.
             ImageError: the only image cannot be read.
         """
+
+    def done(self, shot: Shot) -> None:  # noqa: B027  (only a watched folder does something)
+        """Take note that a frame's verdict is safe; a frame that is not done may come again after a restart."""
 
     def close(self) -> None:  # noqa: B027  (files that are read whole have nothing to free)
         """Free the camera or file."""

@@ -6,14 +6,15 @@ warning says so. Promises are compared in time too, because of files with gaps, 
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ganspect.errors import SourceError
 from ganspect.opencv import cv2, silenced
 from ganspect.preprocess import Frame
-from ganspect.runtime.capture.source import Shot, Source
+from ganspect.runtime.capture.source import AS_IT_COMES, Shot, Source, SourceSettings
 
 _SLACK = 0.02
 """Share of a video that may be missing at its end without a warning: containers round."""
@@ -28,7 +29,7 @@ class VideoSource(Source):
         Raises:
             SourceError: it is no video that OpenCV can read, or has no frames.
         """
-        self._capture = _open(str(path))
+        self._capture = opened_capture(str(path))
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         super().__init__(
@@ -38,7 +39,7 @@ class VideoSource(Source):
         )
         if not self._capture.isOpened():
             raise SourceError(f"{name} is neither an image nor a video that OpenCV can read, or is damaged; convert it")
-        self._first = _decode(self._capture)
+        self._first = decode(self._capture)
         if self._first is None:
             self.close()
             raise SourceError(f"{name} is a video without a frame that can be decoded; record or convert it again")
@@ -51,7 +52,7 @@ class VideoSource(Source):
             position_ms = max(position_ms, self._position_ms(decoded))
             yield Shot(self.name, decoded, round(position_ms * 1e6), frame, capture_ms)
             decoded += 1
-            shot = _decode(self._capture)
+            shot = decode(self._capture)
         self._compare(decoded, position_ms)
 
     def close(self) -> None:
@@ -77,13 +78,14 @@ class VideoSource(Source):
 class CameraSource(Source):
     """A camera by its number; frames go on until the run is stopped."""
 
-    def __init__(self, number: int) -> None:
-        """Open the camera.
+    def __init__(self, number: int, settings: SourceSettings = AS_IT_COMES) -> None:
+        """Open the camera and ask it for size, rate and format; it gives what it can.
 
         Raises:
             SourceError: it is not there.
         """
-        self._capture = _open(number)
+        self._capture = opened_capture(number)
+        _ask(self._capture, settings)
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
         super().__init__(f"camera:{number}", length=None, frames_per_s=frames_per_s if frames_per_s > 0 else None)
         if not self._capture.isOpened():
@@ -98,7 +100,7 @@ class CameraSource(Source):
             SourceError: it stopped giving frames.
         """
         index = 0
-        while (shot := _decode(self._capture)) is not None:
+        while (shot := decode(self._capture)) is not None:
             frame, capture_ms = shot
             yield Shot(self.name, index, time.time_ns(), frame, capture_ms)
             index += 1
@@ -109,14 +111,29 @@ class CameraSource(Source):
         self._capture.release()
 
 
-def _open(target: str | int) -> Any:
-    """Open silently: the decoder's own complaints say nothing that a user could act on."""
+def opened_capture(target: str | int, api: int = cv2.CAP_ANY, options: Mapping[int, int] = MappingProxyType({})) -> Any:
+    """Return OpenCV's capture of a target, which may not have opened.
+
+    Silent: the decoder's own complaints say nothing that a user could act on, and show addresses with passwords.
+    """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with silenced():
-        return cv2.VideoCapture(target)
+        return cv2.VideoCapture(target, api, [number for pair in options.items() for number in pair])
 
 
-def _decode(capture: Any) -> tuple[Frame, float] | None:
+def _ask(capture: Any, settings: SourceSettings) -> None:
+    # The format comes first: a camera offers sizes and rates by format.
+    if settings.pixel_format is not None:
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.pixel_format))
+    if settings.size_hw is not None:
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.size_hw[1])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.size_hw[0])
+    if settings.frames_per_s is not None:
+        capture.set(cv2.CAP_PROP_FPS, settings.frames_per_s)
+
+
+def decode(capture: Any) -> tuple[Frame, float] | None:
+    """Return the next frame and the ms that it took, or None at the end."""
     begin_ns = time.perf_counter_ns()
     found, frame = capture.read()
     return (frame, (time.perf_counter_ns() - begin_ns) / 1e6) if found else None

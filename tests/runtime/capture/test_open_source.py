@@ -9,7 +9,7 @@ from ganspect.opencv import cv2
 from ganspect.runtime.capture import open_source
 from tests.runtime.conftest import write_video
 
-SHARED_VIDEOS = Path(__file__).resolve().parents[2].parent / "shared/data/video"
+SHARED_VIDEOS = Path(__file__).resolve().parents[3].parent / "shared/data/video"
 needs_shared_videos = pytest.mark.skipif(not SHARED_VIDEOS.is_dir(), reason=f"{SHARED_VIDEOS} is absent")
 
 
@@ -60,7 +60,7 @@ def test_a_missing_path_is_an_error(tmp_path):
         open_source(str(tmp_path / "nowhere.mp4"))
 
 
-@pytest.mark.parametrize("text", ["", "-1", "123456789012", "rtsp://camera/stream"])
+@pytest.mark.parametrize("text", ["", "-1", "123456789012"])
 def test_what_is_neither_a_path_nor_a_camera_number_is_an_error(text):
     with pytest.raises(SourceError, match=f"'{text}' does not exist"):
         open_source(text)
@@ -138,7 +138,7 @@ class FakeDevice:
 
 
 def test_a_camera_gives_the_time_of_day_and_its_end_is_an_error(monkeypatch, normal_frames):
-    monkeypatch.setattr(cv2, "VideoCapture", lambda target: FakeDevice(normal_frames[:2]))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeDevice(normal_frames[:2]))
     before_ns = time.time_ns()
     with open_source("0") as source:
         frames = iter(source)

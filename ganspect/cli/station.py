@@ -1,0 +1,37 @@
+"""Commands of the station: what runs beside a line, and what it has recorded."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def run(
+    station: Annotated[Path, typer.Argument(metavar="STATION.yaml", help="Cameras, bundle, data folder.")],
+) -> None:
+    """Run a station: cameras in, verdicts out, everything on disk, until Ctrl-C.
+
+    Example: ganspect run configs/station_demo.yaml
+    """
+    from ganspect.runtime.station.command import run_station
+
+    run_station(station)
+
+
+def history(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A station's data folder.")],
+    camera: Annotated[str | None, typer.Option(help="Of one camera.")] = None,
+    verdict: Annotated[Literal["normal", "anomalous", "undecided"] | None, typer.Option(help="Of one kind.")] = None,
+    since: Annotated[str | None, typer.Option(help="2026-11-24T06:00, or how long ago: 30m, 2h, 7d.")] = None,
+    until: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The newest ones; a table shows 20.")] = None,
+    form: Annotated[Literal["table", "jsonl", "csv"], typer.Option("--format", help="How.")] = "table",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="For jsonl and csv; else they are printed.")] = None,
+) -> None:
+    """Show what a station has recorded, while it runs or afterwards.
+
+    Example: ganspect history station --verdict anomalous --since 8h --format csv --out shift.csv
+    """
+    from ganspect.runtime.history.command import show_history
+
+    show_history(data, camera=camera, verdict=verdict, since=since, until=until, limit=limit, form=form, out=out)

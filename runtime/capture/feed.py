@@ -1,0 +1,278 @@
+"""A camera in a thread of its own: opened again whenever it fails, for ever, its frames put into a buffer.
+
+feed = Feed("left", open_camera, LatestBuffer(bell), FeedSettings())
+feed.start()
+print(feed.status().state, feed.status().frames)
+
+A thread that hangs inside a driver cannot be ended. `check`, called now and then by whoever supervises, leaves it
+behind and begins a new one; should the old one ever come back, it finds that it is not wanted and ends.
+"""
+
+import contextlib
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from ganspect.errors import GanspectError, one_line
+from ganspect.preprocess import Frame
+from ganspect.runtime.capture.address import redacted
+from ganspect.runtime.capture.backoff import Backoff
+from ganspect.runtime.capture.buffers import Arrival, Buffer
+from ganspect.runtime.capture.source import Shot, Source
+
+State: TypeAlias = Literal["opening", "live", "stalled", "frozen", "lost", "ended", "stopped"]
+"""opening: being opened; live: frames come; stalled: they stopped, without an error; frozen: they come, but always the
+same one; lost: it failed and is tried again; ended: a file is through; stopped: the station stops."""
+
+_RATE_FRAMES = 60
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """How a camera is watched.
+
+    Attributes:
+        live: whether an end is a failure (a camera) or the end (a file).
+        loop: begin a file again at its end.
+        paced: give a file's frames at its own rate, as a camera would.
+        stalled_after_s: without a frame the camera counts as stalled.
+        frozen_after_s: of the same frame, bit for bit, it counts as frozen and is opened again; None: never.
+        abandon_after_s: a thread that hangs in opening or reading for so long is left behind.
+        backoff_first_s: wait before it is opened again; doubles with each failure.
+        backoff_most_s: longest wait.
+    """
+
+    live: bool = True
+    loop: bool = False
+    paced: bool = False
+    stalled_after_s: float = 3.0
+    frozen_after_s: float | None = 30.0
+    abandon_after_s: float = 60.0
+    backoff_first_s: float = 0.5
+    backoff_most_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class FeedStatus:
+    """A camera at this moment.
+
+    Attributes:
+        camera: its name.
+        state: see `State`.
+        frames: that came since the station began.
+        dropped: that were not taken in time.
+        opened: how often it was opened with success.
+        failures: how often opening or reading failed.
+        abandoned: threads that hung and were left behind.
+        age_s: since the last frame; None before the first.
+        frames_per_s: measured over the last frames; None before the second.
+        size_hw: of the last frame; None before the first.
+        error: what the last failure said, without credentials; empty when there was none since it last came back.
+    """
+
+    camera: str
+    state: State
+    frames: int
+    dropped: int
+    opened: int
+    failures: int
+    abandoned: int
+    age_s: float | None
+    frames_per_s: float | None
+    size_hw: tuple[int, int] | None
+    error: str
+
+
+class _UnwantedError(Exception):
+    """The thread was left behind, or the feed was stopped."""
+
+
+class Feed:
+    """Keeps one camera's frames coming."""
+
+    def __init__(
+        self,
+        camera: str,
+        open_source: Callable[[], Source],
+        buffer: Buffer,
+        settings: FeedSettings = FeedSettings(),
+        *,
+        on_change: Callable[[FeedStatus], None] = lambda status: None,
+    ) -> None:
+        """Take what is needed; nothing is opened before `start`.
+
+        Args:
+            camera: its name.
+            open_source: opens it; may raise any error of ganspect's.
+            buffer: where frames go.
+            settings: see `FeedSettings`.
+            on_change: called from the camera's thread, or from `check`, when the state changes.
+        """
+        self.camera = camera
+        self.buffer = buffer
+        self.source: Source | None = None
+        self._open_source = open_source
+        self._settings = settings
+        self._on_change = on_change
+        self._backoff = Backoff(settings.backoff_first_s, settings.backoff_most_s)
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = 0
+        self._state: State = "opening"
+        self._since_s = time.monotonic()
+        self._frames = self._opened = self._failures = self._abandoned = 0
+        self._arrivals_s: deque[float] = deque(maxlen=_RATE_FRAMES)
+        self._size_hw: tuple[int, int] | None = None
+        self._error = ""
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin."""
+        with self._lock:
+            self._thread += 1
+            number = self._thread
+        thread = threading.Thread(target=self._run, args=(number,), name=f"camera {self.camera}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def check(self) -> FeedStatus:
+        """Look whether frames come, leave a thread behind that hangs, and return the status."""
+        now_s, settings = time.monotonic(), self._settings
+        quiet_s = now_s - max(self._since_s, self._arrivals_s[-1] if self._arrivals_s else 0.0)
+        if self._state == "live" and quiet_s > settings.stalled_after_s and not len(self.buffer):
+            self._change("stalled")
+        hangs = self._state in ("opening", "live", "stalled") and not len(self.buffer)
+        if hangs and quiet_s > settings.abandon_after_s:
+            with self._lock:
+                self._abandoned += 1
+                self._failures += 1
+                self._error = f"the driver hung for {quiet_s:.0f} s; it is opened anew"
+            self._change("lost")
+            self.start()
+        return self.status()
+
+    def status(self) -> FeedStatus:
+        """Return the camera as it is now."""
+        arrivals = list(self._arrivals_s)
+        took_s = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
+        return FeedStatus(
+            camera=self.camera,
+            state=self._state,
+            frames=self._frames,
+            dropped=self.buffer.dropped,
+            opened=self._opened,
+            failures=self._failures,
+            abandoned=self._abandoned,
+            age_s=time.monotonic() - arrivals[-1] if arrivals else None,
+            frames_per_s=(len(arrivals) - 1) / took_s if took_s > 0 else None,
+            size_hw=self._size_hw,
+            error=self._error,
+        )
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop; a thread that hangs is left behind."""
+        self._stopping.set()
+        source = self.source
+        if source is not None and source.many:
+            source.close()
+        self.buffer.close()
+        end_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
+        self._change("stopped")
+
+    def _run(self, number: int) -> None:
+        with contextlib.suppress(_UnwantedError):
+            while True:
+                self._require_wanted(number)
+                self._change("opening")
+                try:
+                    if self._read_through(number):
+                        self._change("ended")
+                        return
+                    continue
+                except _UnwantedError:
+                    raise
+                except GanspectError as error:
+                    self._fail(number, str(error))
+                except Exception as error:  # a camera's library may raise anything, and the line goes on
+                    self._fail(number, f"{type(error).__name__}: {one_line(error)}")
+                self._stopping.wait(self._backoff.next_s())
+
+    def _read_through(self, number: int) -> bool:
+        """Read a source to its end; return whether that was the end of all, False to begin again."""
+        with self._open_source() as source:
+            self._require_wanted(number)
+            self.source = source
+            self._opened += 1
+            repeats = _Repeats()
+            begin_s = time.monotonic()
+            for shot in source:
+                self._require_wanted(number)
+                if self._settings.paced and source.frames_per_s:
+                    due_s = begin_s + shot.frame_index / source.frames_per_s
+                    self._stopping.wait(max(0.0, due_s - time.monotonic()))
+                self._take(number, shot, repeats)
+            if self._settings.live:
+                raise GanspectError(f"{source.name} ended; it is opened again")
+        return not self._settings.loop
+
+    def _take(self, number: int, shot: Shot, repeats: "_Repeats") -> None:
+        arrived_ns = time.perf_counter_ns()
+        self._arrivals_s.append(time.monotonic())
+        height, width = shot.frame.shape[:2]
+        self._size_hw = (height, width)
+        limit_s = self._settings.frozen_after_s
+        same_s = repeats.seconds(shot.frame) if limit_s is not None and self._settings.live else 0.0
+        if limit_s is not None and same_s > limit_s:
+            self._change("frozen")
+            raise GanspectError(f"{self.camera} has given the same frame for {same_s:.0f} s; it is opened again")
+        if self._state != "live":
+            self._change("live")
+        if not repeats.count:
+            # Frames that move, and not the first one alone, show that it is well again.
+            self._backoff.reset()
+            self._error = ""
+        sequence, self._frames = self._frames, self._frames + 1
+        self.buffer.put(Arrival(self.camera, sequence, shot, arrived_ns))
+        self._require_wanted(number)
+
+    def _fail(self, number: int, reason: str) -> None:
+        self._require_wanted(number)
+        self._failures += 1
+        self._error = redacted(reason)
+        self._change("lost")
+
+    def _require_wanted(self, number: int) -> None:
+        if self._stopping.is_set() or number != self._thread:
+            raise _UnwantedError
+
+    def _change(self, state: State) -> None:
+        if state == self._state:
+            return
+        self._state, self._since_s = state, time.monotonic()
+        self._on_change(self.status())
+
+
+class _Repeats:
+    """How long a camera has given one and the same frame."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = -1
+        self._since_s = 0.0
+
+    def seconds(self, frame: Frame) -> float:
+        """Take in a frame, and return for how long it has been the same."""
+        found, now_s = zlib.crc32(np.ascontiguousarray(frame).data), time.monotonic()
+        if found != self._sum:
+            self._sum, self._since_s, self.count = found, now_s, 0
+            return 0.0
+        self.count += 1
+        return now_s - self._since_s

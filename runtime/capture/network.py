@@ -1,0 +1,60 @@
+"""Streams over a network: RTSP, HTTP (MJPEG) and what else FFmpeg reads, with timeouts.
+
+for shot in NetworkSource(read_address("rtsp://10.0.0.5/stream1"), SourceSettings()):
+    print(shot.frame_index, shot.frame.shape)
+"""
+
+import time
+from collections.abc import Iterator
+
+from ganspect.errors import SourceError
+from ganspect.opencv import cv2
+from ganspect.runtime.capture.address import Address
+from ganspect.runtime.capture.source import Shot, Source, SourceSettings
+from ganspect.runtime.capture.video import decode, opened_capture
+
+
+class NetworkSource(Source):
+    """A stream; frames go on until it fails."""
+
+    def __init__(self, address: Address, settings: SourceSettings) -> None:
+        """Connect.
+
+        Raises:
+            SourceError: nothing answers within the timeout, or it is no stream that FFmpeg can read.
+        """
+        super().__init__(address.shown, length=None)
+        self._read_timeout_s = settings.read_timeout_s
+        options = {
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(settings.open_timeout_s * 1e3),
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(settings.read_timeout_s * 1e3),
+        }
+        self._capture = opened_capture(address.text, cv2.CAP_FFMPEG, options)
+        if not self._capture.isOpened():
+            self.close()
+            raise SourceError(
+                f"{self.name} cannot be opened within {settings.open_timeout_s:g} s; check that the camera is on, and "
+                "its address, user and password (ffprobe URL shows what it says)"
+            )
+        frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
+        self.frames_per_s = frames_per_s if 0 < frames_per_s < 1000 else None
+
+    def __iter__(self) -> Iterator[Shot]:
+        """Yield frames as they come.
+
+        Raises:
+            SourceError: the stream ended, broke, or gave nothing for the read timeout.
+        """
+        index = 0
+        while (shot := decode(self._capture)) is not None:
+            frame, capture_ms = shot
+            yield Shot(self.name, index, time.time_ns(), frame, capture_ms)
+            index += 1
+        raise SourceError(
+            f"{self.name} gave no frame for {self._read_timeout_s:g} s, or ended, after {index} frames; check the "
+            "network and the camera"
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        self._capture.release()

@@ -1,0 +1,41 @@
+"""Which verdicts of the history somebody wants.
+
+Query(camera="left", verdict="anomalous", since_ns=…)
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Query:
+    """A choice of verdicts.
+
+    Attributes:
+        camera: its name; None: all.
+        verdict: `normal`, `anomalous` or `undecided`; None: all.
+        since_ns: time of day from which on; None: from the first.
+        until_ns: time of day before which; None: to the last.
+        limit: how many at most, the newest; None: all.
+    """
+
+    camera: str | None = None
+    verdict: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int | None = None
+
+    @property
+    def where(self) -> tuple[str, list[object]]:
+        """Return SQL's WHERE clause, empty where nothing is asked, and its values."""
+        asked = {
+            "camera = ?": self.camera,
+            "verdict = ?": self.verdict,
+            "timestamp_ns >= ?": self.since_ns,
+            "timestamp_ns < ?": self.until_ns,
+        }
+        given = {clause: value for clause, value in asked.items() if value is not None}
+        return (f"WHERE {' AND '.join(given)}" if given else "", list(given.values()))
+
+
+ALL = Query()
+"""Every verdict."""

@@ -1,0 +1,115 @@
+"""The thread that puts verdicts on disk, several in one commit, and holds them while the disk is full.
+
+with Recorder(history, on_kept=acknowledge) as recorder:
+    recorder.submit(entry)       # waits only while the disk is full and too many are held
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from ganspect.errors import OutputError
+from ganspect.runtime.history.entry import Entry
+from ganspect.runtime.history.store import History
+
+_HELD_AT_MOST = 2_000
+_BATCH = 200
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An entry that is on disk, with what its submitter gave along."""
+
+    entry: Entry
+    ticket: Any
+
+
+class Recorder:
+    """Puts entries into a history, in order. What was submitted and not kept is held in memory, up to a limit.
+
+    Attributes:
+        kept: entries that are on disk.
+        alarm: why nothing can be kept at the moment; empty when all is well.
+    """
+
+    def __init__(
+        self, history: History, on_kept: Callable[[Sequence[Kept]], None], *, held_at_most: int = _HELD_AT_MOST
+    ) -> None:
+        """Begin.
+
+        Args:
+            history: where entries go.
+            on_kept: called from the recorder's thread with entries that are on disk now: they are acknowledged.
+            held_at_most: entries in memory, before `submit` waits.
+        """
+        self.kept = 0
+        self.alarm = ""
+        self._history = history
+        self._on_kept = on_kept
+        self._most = held_at_most
+        self._held: deque[Kept] = deque()
+        self._bell = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def held(self) -> int:
+        """Return how many entries are decided and not yet on disk."""
+        return len(self._held)
+
+    def submit(self, entry: Entry, ticket: Any = None) -> None:
+        """Hand over an entry; waits while too many are held, so that none is ever thrown away.
+
+        Args:
+            entry: to keep.
+            ticket: given back with it when it is kept.
+        """
+        with self._bell:
+            self._bell.wait_for(lambda: len(self._held) < self._most or self._ending)
+            self._held.append(Kept(entry, ticket))
+            self._bell.notify_all()
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        """Keep what is held, and return how many entries could not be kept in time."""
+        with self._bell:
+            self._ending = True
+            self._bell.notify_all()
+        self._thread.join(timeout_s)
+        return len(self._held)
+
+    def __enter__(self) -> "Recorder":
+        """Return the recorder."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Keep what is held."""
+        self.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._bell:
+                self._bell.wait_for(lambda: self._held or self._ending)
+                batch = [self._held[index] for index in range(min(_BATCH, len(self._held)))]
+            if not batch:
+                return
+            try:
+                self._history.append([kept.entry for kept in batch])
+            except OutputError as error:
+                self.alarm = str(error)
+                with self._bell:
+                    self._bell.wait(_RETRY_S)
+                continue
+            self.alarm = ""
+            with self._bell:
+                for _ in batch:
+                    self._held.popleft()
+                self.kept += len(batch)
+                self._bell.notify_all()
+            self._on_kept(batch)

@@ -1,0 +1,48 @@
+"""Tables of the history, by version; an older file is brought up to date when it is opened.
+
+`verdicts` is append-only. A sink that sends verdicts elsewhere keeps in `deliveries` how far it has come, so what it
+owes is what comes after, and survives a restart.
+"""
+
+import sqlite3
+
+from ganspect.errors import OutputError
+
+VERSION = 1
+
+_STEPS = {
+    1: """
+    CREATE TABLE verdicts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        uid TEXT NOT NULL UNIQUE,
+        camera TEXT NOT NULL,
+        timestamp_ns INTEGER NOT NULL,
+        verdict TEXT NOT NULL CHECK (verdict IN ('normal', 'anomalous', 'undecided')),
+        score REAL,
+        start_score REAL,
+        threshold REAL NOT NULL,
+        total_ms REAL NOT NULL,
+        record TEXT NOT NULL,
+        label TEXT CHECK (label IN ('normal', 'anomalous')),
+        labelled_ns INTEGER
+    ) STRICT;
+    CREATE INDEX verdicts_by_time ON verdicts (timestamp_ns);
+    CREATE INDEX verdicts_by_camera ON verdicts (camera, timestamp_ns);
+    CREATE TABLE deliveries (sink TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+    """,
+}
+
+
+def bring_up_to_date(connection: sqlite3.Connection, name: str) -> None:
+    """Create the tables, or change those of an older version.
+
+    Raises:
+        OutputError: the file was written by a newer ganspect.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise OutputError(
+            f"{name} was written by a newer ganspect (schema {version}, this one knows {VERSION}); upgrade ganspect"
+        )
+    for step in range(version + 1, VERSION + 1):
+        connection.executescript(f"BEGIN; {_STEPS[step]} PRAGMA user_version = {step}; COMMIT;")

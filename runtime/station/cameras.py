@@ -1,0 +1,103 @@
+"""The station's cameras: a feed and a buffer each, and the bell that they share.
+
+cameras = Cameras(settings, folder)
+cameras.start()
+arrival = cameras.take(timeout_s=0.5)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ganspect.runtime.capture import open_source
+from ganspect.runtime.capture.address import Address
+from ganspect.runtime.capture.buffers import (
+    Arrival,
+    Bell,
+    Buffer,
+    EveryBuffer,
+    LatestBuffer,
+    TriggerBuffer,
+    take_next,
+)
+from ganspect.runtime.capture.feed import Feed, FeedStatus
+from ganspect.runtime.station.settings import CameraSettings
+
+ENDED = ("ended", "stopped")
+
+
+class Cameras:
+    """All cameras of a station.
+
+    Attributes:
+        feeds: by the camera's name.
+        settings: by the camera's name.
+    """
+
+    def __init__(
+        self, cameras: tuple[CameraSettings, ...], folder: Path, on_change: Callable[[FeedStatus], None]
+    ) -> None:
+        """Prepare; nothing is opened before `start`.
+
+        Args:
+            cameras: of the station file.
+            folder: that relative paths start at.
+            on_change: called when a camera's state changes, from its thread.
+
+        Raises:
+            SourceError: a file or folder that a camera names is not there.
+        """
+        self._bell = Bell()
+        self._last = -1
+        self.settings = {camera.name: camera for camera in cameras}
+        self.feeds: dict[str, Feed] = {}
+        for camera in cameras:
+            address = camera.address(folder)
+            if address.kind == "absent" or (address.kind == "watch" and address.path and not address.path.is_dir()):
+                open_source(address, camera.source_settings()).close()  # says what is wrong with it
+            opening = partial(open_source, address, camera.source_settings())
+            buffer = _buffer(camera, address, self._bell)
+            self.feeds[camera.name] = Feed(
+                camera.name, opening, buffer, camera.feed_settings(address), on_change=on_change
+            )
+
+    def start(self) -> None:
+        """Open the cameras."""
+        for feed in self.feeds.values():
+            feed.start()
+
+    def take(self, timeout_s: float) -> Arrival | None:
+        """Return the next frame to inspect, the cameras by turns, or None when none came in time."""
+        buffers = [feed.buffer for feed in self.feeds.values()]
+        found = take_next(self._bell, buffers, after=self._last, timeout_s=timeout_s)
+        if found is None:
+            return None
+        self._last, arrival = found
+        return arrival
+
+    def check(self) -> list[FeedStatus]:
+        """Look after the cameras' threads, and return how each camera is."""
+        return [feed.check() for feed in self.feeds.values()]
+
+    def done(self, arrival: Arrival) -> None:
+        """Tell the source that a frame's verdict is safe."""
+        source = self.feeds[arrival.camera].source
+        if source is not None:
+            source.done(arrival.shot)
+
+    @property
+    def ended(self) -> bool:
+        """Return whether every camera was a file that is through, and all its frames were taken."""
+        return all(feed.status().state in ENDED and not len(feed.buffer) for feed in self.feeds.values())
+
+    def stop(self) -> None:
+        """Stop capturing; frames that were captured can still be taken."""
+        for feed in self.feeds.values():
+            feed.stop()
+
+
+def _buffer(camera: CameraSettings, address: Address, bell: Bell) -> Buffer:
+    policy = camera.policy or ("latest" if address.is_live and address.kind != "watch" else "every")
+    if policy == "trigger":
+        return TriggerBuffer(bell, camera.trigger_wait_s)
+    return EveryBuffer(bell) if policy == "every" else LatestBuffer(bell)

@@ -1,0 +1,85 @@
+"""`ganspect run`: a station from its file until Ctrl-C, SIGTERM, or the end of all its files.
+
+run_station(Path("station.yaml"))
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from ganspect.errors import OutputError
+from ganspect.files import require_writable
+from ganspect.runtime.station.logs import set_up_logs
+from ganspect.runtime.station.settings import StationSettings, read_station
+from ganspect.runtime.station.station import Station
+from ganspect.runtime.station.summary import summary_table
+
+_log = logging.getLogger("ganspect.station")
+_LOCK = ".station.lock"
+
+
+def run_station(path: Path) -> None:
+    """Run a station until it is told to stop; prints what happened.
+
+    Args:
+        path: the station file.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        GanspectError: the bundle, the data folder or a file that a camera names cannot be used.
+        OutputError: another station has the data folder, or at the end verdicts could not be put on disk.
+    """
+    settings = read_station(path)
+    with _only_one(settings), set_up_logs(), _until_told() as stopping:
+        with Station.open(settings, path.absolute().parent) as station:
+            backend = station.inspector.backend
+            _log.info("station %s runs with %s in %s; Ctrl-C stops it", settings.name, backend.name, backend.precision)
+            station.run(stopping)
+            left = station.close()
+            Console().print(summary_table(station))
+        if left:
+            raise OutputError(
+                f"{left} verdicts could not be put on disk before the station stopped ({station.recorder.alarm}); they "
+                "were never acknowledged"
+            )
+
+
+@contextmanager
+def _only_one(settings: StationSettings) -> Iterator[None]:
+    folder = require_writable(settings.data)
+    with (folder / _LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(
+                f"another station is running with the data folder {folder}; stop it, or give this one its own"
+            ) from error
+        yield
+
+
+@contextmanager
+def _until_told() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one ends the process at once."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+        print("stopping: frames that were captured are still judged; once more ends at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

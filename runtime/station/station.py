@@ -1,0 +1,167 @@
+"""The loop of a station: take a frame, judge it, record it, until somebody stops it.
+
+with Station.open(read_station(path), folder) as station:
+    station.run(stopping)
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from ganspect.bundle import MANIFEST
+from ganspect.errors import ImageError
+from ganspect.files import sha256_of
+from ganspect.preprocess import Frame
+from ganspect.runtime.backends.tuning import Tuning
+from ganspect.runtime.capture.buffers import Arrival
+from ganspect.runtime.capture.feed import FeedStatus
+from ganspect.runtime.history.entry import Entry
+from ganspect.runtime.history.recorder import Kept, Recorder
+from ganspect.runtime.history.store import HISTORY, History
+from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.station.cameras import Cameras
+from ganspect.runtime.station.counts import Counts
+from ganspect.runtime.station.settings import StationSettings
+
+_LOOK_S = 0.25
+_log = logging.getLogger("ganspect.station")
+
+
+class Station:
+    """Cameras, inspector and history, put together.
+
+    Attributes:
+        settings: of the station file.
+        inspector: what judges.
+        cameras: where frames come from.
+        history: where verdicts go.
+        recorder: puts them there.
+        counts: what happened since the start.
+    """
+
+    def __init__(
+        self, settings: StationSettings, inspector: Inspector, cameras: Cameras, history: History, counts: Counts
+    ) -> None:
+        """Put the parts together; `Station.open` makes them."""
+        self.settings = settings
+        self.inspector = inspector
+        self.cameras = cameras
+        self.history = history
+        self.counts = counts
+        self.recorder = Recorder(history, self._kept)
+        self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
+        self._opened = ExitStack()
+        self._alarm = ""
+
+    @classmethod
+    def open(cls, settings: StationSettings, folder: Path) -> "Station":
+        """Load the bundle, open the history, prepare the cameras.
+
+        Args:
+            settings: of the station file.
+            folder: that the cameras' paths are relative to.
+
+        Raises:
+            GanspectError: the bundle, the data folder or a file that a camera names cannot be used.
+        """
+        with ExitStack() as opened:
+            history = opened.enter_context(History.open(settings.data / HISTORY))
+            cameras = Cameras(settings.cameras, folder, _log_state)
+            asked = settings.inspection
+            inspector = opened.enter_context(
+                Inspector.load(
+                    settings.bundle,
+                    mode=asked.mode,
+                    backend=asked.backend,
+                    precision=asked.precision,
+                    steps=asked.steps,
+                    budget_ms=asked.budget_ms,
+                    tuning=Tuning(threads=asked.threads),
+                )
+            )
+            station = cls(settings, inspector, cameras, history, Counts(tuple(cameras.feeds)))
+            station._opened = opened.pop_all()
+        return station
+
+    def run(self, stopping: threading.Event) -> None:
+        """Inspect until told to stop or until every camera was a file that is through; then drain.
+
+        Args:
+            stopping: set by whoever wants the station to stop.
+        """
+        self.cameras.start()
+        while not stopping.is_set() and not self.cameras.ended:
+            self._next(_LOOK_S)
+            self._look()
+        self.cameras.stop()
+        while self._next(0.0):
+            pass
+
+    def close(self) -> int:
+        """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
+        self.cameras.stop()
+        left = self.recorder.close()
+        self._opened.close()
+        return left
+
+    def __enter__(self) -> "Station":
+        """Return the station."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free everything."""
+        self.close()
+
+    def _next(self, timeout_s: float) -> bool:
+        arrival = self.cameras.take(timeout_s)
+        if arrival is None:
+            return False
+        begin_ns = time.perf_counter_ns()
+        try:
+            verdict = self.inspector.inspect(self._part(arrival))
+        except ImageError as error:
+            # A camera that changed its format; the frame is lost, the line goes on, and the count shows it.
+            self.counts.unusable(arrival.camera, str(error))
+            _log.warning("camera %s: %s", arrival.camera, error)
+            return True
+        waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
+        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
+        self.counts.judged(entry)
+        self.recorder.submit(entry, arrival)
+        return True
+
+    def _part(self, arrival: Arrival) -> Frame:
+        region = self.cameras.settings[arrival.camera].roi_xyxy
+        if region is None:
+            return arrival.shot.frame
+        left, top, right, bottom = region
+        height, width = arrival.shot.frame.shape[:2]
+        if right > width or bottom > height:
+            raise ImageError(
+                f"the frame has {width}x{height} pixels and roi_xyxy ends at {right}, {bottom}; correct roi_xyxy"
+            )
+        return arrival.shot.frame[top:bottom, left:right]
+
+    def _kept(self, batch: Sequence[Kept]) -> None:
+        for kept in batch:
+            self.cameras.done(kept.ticket)
+
+    def _look(self) -> None:
+        self.cameras.check()
+        if self.recorder.alarm != self._alarm:
+            self._alarm = self.recorder.alarm
+            if self._alarm:
+                _log.error("verdicts are held, and none is acknowledged: %s", self._alarm)
+            else:
+                _log.warning("verdicts are kept again")
+
+
+def _log_state(status: FeedStatus) -> None:
+    level = logging.WARNING if status.state in ("stalled", "frozen", "lost") else logging.INFO
+    _log.log(level, "camera %s is %s%s", status.camera, status.state, f": {status.error}" if status.error else "")

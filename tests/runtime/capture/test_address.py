@@ -1,0 +1,49 @@
+import pytest
+
+from ganspect.runtime.capture.address import read_address, redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "shown"),
+    [
+        ("0", "camera", "camera:0"),
+        ("/dev/video2", "camera", "camera:2"),
+        ("rtsp://10.0.0.5/stream1", "network", "rtsp://10.0.0.5/stream1"),
+        ("RTSP://admin:pa@ss@10.0.0.5:554/s?token=abc&x=1", "network", "rtsp://***@10.0.0.5:554/s?token=***&x=***"),
+        ("http://cam/video?opaque", "network", "http://cam/video?***"),
+        ("gst:videotestsrc ! videoconvert", "gstreamer", "gst:videotestsrc ! videoconvert"),
+        (
+            "gst:rtspsrc location=rtsp://u:p@cam/1 ! decodebin",
+            "gstreamer",
+            "gst:rtspsrc location=rtsp://***@cam/1 ! decodebin",
+        ),
+        ("watch:/data/line3", "watch", "watch:/data/line3"),
+        ("nowhere.mp4", "absent", "nowhere.mp4"),
+        ("", "absent", ""),
+        ("ftp://u:secret@host/file", "absent", "ftp://***@host/file"),
+    ],
+)
+def test_what_a_text_names(text, kind, shown):
+    address = read_address(text)
+    assert (address.kind, address.shown) == (kind, shown)
+    assert address.text == text
+
+
+def test_paths_are_told_apart_by_what_is_there(tmp_path):
+    (tmp_path / "part.png").write_bytes(b"")
+    (tmp_path / "line.mp4").write_bytes(b"")
+    kinds = [read_address(str(path)).kind for path in (tmp_path, tmp_path / "part.png", tmp_path / "line.mp4")]
+    assert kinds == ["folder", "image", "video"]
+
+
+def test_a_file_called_like_a_camera_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "0").write_bytes(b"")
+    assert read_address("0").kind == "video"
+
+
+@pytest.mark.parametrize(
+    "secret", ["rtsp://user:{}@host/1", "https://host/a?key={}", "rtsp://{}@host", "http://[{}", "x rtsp://a:{}@b/ y"]
+)
+def test_no_credential_is_shown(secret):
+    assert "hunter2" not in redacted(secret.format("hunter2"))

@@ -1,0 +1,167 @@
+"""A feed on sources that fail in every way that a camera does."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from ganspect.errors import SourceError
+from ganspect.runtime.capture.buffers import Bell, EveryBuffer, take_next
+from ganspect.runtime.capture.feed import Feed, FeedSettings
+from ganspect.runtime.capture.source import Shot, Source
+
+QUICK = FeedSettings(backoff_first_s=0.005, backoff_most_s=0.02)
+
+
+class Scripted(Source):
+    """Gives frames until its script says otherwise."""
+
+    def __init__(self, frames: list[int | Exception | threading.Event]) -> None:
+        super().__init__("scripted", length=None, frames_per_s=100.0)
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[Shot]:
+        for index, entry in enumerate(self._frames):
+            if isinstance(entry, Exception):
+                raise entry
+            if isinstance(entry, threading.Event):
+                entry.wait(5)
+                continue
+            yield Shot("scripted", index, 0, np.full((4, 6), entry, np.uint8), 0.0)
+
+
+class Camera:
+    """A feed, its buffer, and the states that it went through."""
+
+    def __init__(self, scripts: list[object], settings: FeedSettings = QUICK) -> None:
+        self.states: list[str] = []
+        self.bell = Bell()
+        self.buffer = EveryBuffer(self.bell, 1000)
+        self._scripts = iter(scripts)
+        self.feed = Feed("left", self._open, self.buffer, settings, on_change=lambda now: self.states.append(now.state))
+
+    def _open(self) -> Source:
+        script = next(self._scripts, [threading.Event()])
+        if isinstance(script, Exception):
+            raise script
+        return Scripted(script)
+
+    def take(self, count: int) -> list[int]:
+        found = []
+        for _ in range(count):
+            taken = take_next(self.bell, [self.buffer], after=-1, timeout_s=5)
+            assert taken is not None, f"only {found} came; {self.feed.status()}"
+            found.append(int(taken[1].shot.frame[0, 0]))
+        return found
+
+
+@pytest.fixture
+def camera() -> Iterator[Callable[..., Camera]]:
+    made: list[Camera] = []
+
+    def make(*arguments: object, **options: object) -> Camera:
+        made.append(Camera(*arguments, **options))
+        made[-1].feed.start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.feed.stop(0.2)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end_s = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end_s, what
+        time.sleep(0.005)
+
+
+def test_a_camera_that_fails_is_opened_again_for_ever(camera):
+    cannot = SourceError("rtsp://admin:secret@cam/1 cannot be opened")
+    one = camera([cannot, cannot, [1, 2, SourceError("broke")], cannot, [3], [4, 5, ValueError("odd")], [6]])
+    assert one.take(6) == [1, 2, 3, 4, 5, 6]
+    status = one.feed.status()
+    assert (status.frames, status.opened) == (6, 4)
+    # Two of opening, one that broke, one of opening, one that ended, one odd error.
+    assert status.failures >= 6
+    assert one.states[:3] == ["lost", "opening", "lost"]
+    assert "live" in one.states
+
+
+def test_frames_are_numbered_through_all_failures(camera):
+    one = camera([[1, SourceError("broke")], [2]])
+    taken = [take_next(one.bell, [one.buffer], after=-1, timeout_s=5)[1] for _ in range(2)]
+    assert [arrival.sequence for arrival in taken] == [0, 1]
+
+
+def test_errors_are_told_without_credentials(camera):
+    one = camera([SourceError("rtsp://admin:secret@cam/1 cannot be opened")], FeedSettings(backoff_first_s=60))
+    wait_for(lambda: one.feed.status().state == "lost", "it fails")
+    assert one.feed.status().error == "rtsp://***@cam/1 cannot be opened"
+
+
+def test_a_file_ends_and_one_that_loops_begins_again(camera):
+    one = camera([[1, 2]], FeedSettings(live=False))
+    assert one.take(2) == [1, 2]
+    wait_for(lambda: one.feed.status().state == "ended", "the file ends")
+    again = camera([[1, 2], [1, 2], [1]], FeedSettings(live=False, loop=True))
+    assert again.take(5) == [1, 2, 1, 2, 1]
+    assert again.feed.status().failures == 0
+
+
+def test_a_stream_that_stops_without_an_error_is_stalled_and_then_left_behind(camera):
+    hung = threading.Event()
+    settings = FeedSettings(stalled_after_s=0.05, abandon_after_s=0.2, backoff_first_s=0.005)
+    one = camera([[1, hung, 99], [2, 3, threading.Event()]], settings)
+    assert one.take(1) == [1]
+    wait_for(lambda: one.feed.check().state == "stalled", "it stalls")
+    wait_for(lambda: one.feed.check().abandoned == 1, "the thread is left behind")
+    assert one.take(2) == [2, 3]
+    hung.set()
+    time.sleep(0.05)
+    assert len(one.buffer) == 0, "what a thread that was left behind still gives is not wanted"
+    assert "stalled" in one.states
+
+
+def test_the_same_frame_for_too_long_is_frozen(camera):
+    settings = FeedSettings(frozen_after_s=0.02, backoff_first_s=0.005)
+
+    def slowly(count: int) -> list[object]:
+        class Pause(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                time.sleep(0.01)
+                return True
+
+        return [entry for _ in range(count) for entry in (7, Pause())]
+
+    one = camera([slowly(20), [8, threading.Event()]], settings)
+    wait_for(lambda: "frozen" in one.states, "it is found to be frozen")
+    wait_for(lambda: one.feed.status().opened == 2, "it is opened again")
+    assert one.feed.status().failures == 1
+
+
+def test_a_paced_file_keeps_its_own_rate(camera):
+    begin_s = time.monotonic()
+    one = camera([list(range(11))], FeedSettings(live=False, paced=True))
+    assert one.take(11) == list(range(11))
+    assert time.monotonic() - begin_s >= 0.1
+
+
+def test_a_feed_stops_while_it_waits_to_try_again(camera):
+    one = camera([SourceError("away")], FeedSettings(backoff_first_s=60))
+    wait_for(lambda: one.feed.status().state == "lost", "it fails")
+    begin_s = time.monotonic()
+    one.feed.stop()
+    assert time.monotonic() - begin_s < 1.5
+    assert one.feed.status().state == "stopped"
+
+
+def test_rate_size_and_age_are_measured(camera):
+    one = camera([[*range(20), threading.Event()]], FeedSettings(paced=True))
+    one.take(20)
+    status = one.feed.status()
+    assert status.size_hw == (4, 6)
+    assert 20 < status.frames_per_s < 130
+    assert 0 <= status.age_s < 5
