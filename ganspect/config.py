@@ -7,7 +7,7 @@ A system adds its own settings by subclassing `Recipe` with another type for `tr
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -274,7 +274,9 @@ _REASONS = {
 
 
 def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    # A mistyped key is also missing under its right name; what was typed says more.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     location = [part for part in first["loc"] if not isinstance(part, int)]
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
@@ -289,8 +291,11 @@ def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> st
 
 def _known_keys(model: type[BaseModel], sections: list[str]) -> list[str]:
     for section in sections:
-        inner = model.model_fields[section].annotation if section in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        annotation = model.model_fields[section].annotation if section in model.model_fields else None
+        # A section, or several in a tuple.
+        inner = [part for part in (annotation, *get_args(annotation)) if isinstance(part, type)]
+        found = next((part for part in inner if issubclass(part, BaseModel)), None)
+        if found is None:
             break
-        model = inner
+        model = found
     return list(model.model_fields)

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("ganspect", "train", "export", "runtime")
 SOURCES = sorted(path for folder in (*PRODUCT, "scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
+COMMANDS = {"station_demo.yaml": "run"}
+"""By which command a file is used that is no recipe."""
 
 # What pip install 'ganspect[cpu]' does not bring.
 NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "elpv_dataset", "jinja2", "matplotlib", "PIL", "scipy", "sklearn")
@@ -130,4 +132,4 @@ def test_nothing_is_left_unfinished(word):
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 def test_a_recipe_begins_with_the_command_that_runs_it(recipe):
     first = recipe.read_text(encoding="utf-8").splitlines()[0]
-    assert first.startswith(f"# ganspect train configs/{recipe.name}")
+    assert first.startswith(f"# ganspect {COMMANDS.get(recipe.name, 'train')} configs/{recipe.name}")

@@ -31,6 +31,7 @@ class Arrival:
         sequence: of the camera's frames since the station began, from 0; gaps are frames that were dropped.
         shot: the frame and where it came from.
         arrived_ns: `time.perf_counter_ns()` when it was there, for latencies: the time of day may jump.
+        timestamp_ns: the time of day then.
         signal: the trigger that it was taken for, else None.
     """
 
@@ -38,6 +39,7 @@ class Arrival:
     sequence: int
     shot: Shot
     arrived_ns: int
+    timestamp_ns: int
     signal: "Signal | None" = None
 
 

@@ -224,7 +224,7 @@ class Feed:
         return not self._settings.loop
 
     def _take(self, number: int, shot: Shot, repeats: "_Repeats") -> None:
-        arrived_ns = time.perf_counter_ns()
+        arrived_ns, timestamp_ns = time.perf_counter_ns(), time.time_ns()
         self._arrivals_s.append(time.monotonic())
         height, width = shot.frame.shape[:2]
         self._size_hw = (height, width)
@@ -240,7 +240,7 @@ class Feed:
             self._backoff.reset()
             self._error = ""
         sequence, self._frames = self._frames, self._frames + 1
-        self.buffer.put(Arrival(self.camera, sequence, shot, arrived_ns))
+        self.buffer.put(Arrival(self.camera, sequence, shot, arrived_ns, timestamp_ns))
         self._require_wanted(number)
 
     def _fail(self, number: int, reason: str) -> None:

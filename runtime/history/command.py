@@ -96,18 +96,20 @@ def read_time(text: str | None) -> int | None:
 def _print_table(history: History, query: Query) -> None:
     counts = history.count(query)
     table = Table(*("time", "camera", "verdict", "score", "threshold", "ms", "label", "id"), box=box.SIMPLE)
+    for name in ("time", "id"):
+        next(column for column in table.columns if column.header == name).no_wrap = True
     shown = Query(query.camera, query.verdict, query.since_ns, query.until_ns, query.limit or 20)
     for record in history.records(shown):
         at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
         table.add_row(
-            at.isoformat(sep=" ", timespec="milliseconds"),
+            at.strftime("%m-%d %H:%M:%S.%f")[:-3],
             record["camera"],
             record["verdict"],
             "–" if record["score"] is None else f"{record['score']:.4g}",
             f"{record['threshold']:.4g}",
             f"{record['latency_ms']['total']:.1f}",
             record["label"] or "",
-            record["id"],
+            record["id"][:8],
         )
     console = Console()
     console.print(table)

@@ -22,10 +22,11 @@ class Entry:
     Attributes:
         uid: 32 hexadecimal digits, never given twice; who gets an entry more than once tells by it.
         camera: its name.
-        timestamp_ns: time of day of the frame.
+        timestamp_ns: time of day when the frame came.
         verdict: `normal`, `anomalous` or `undecided`.
         record: everything as JSON values: the keys of results.jsonl, and `id`, `camera`, `sequence`, `signal`,
-            `bundle`, `acquired_ms`.
+            `bundle`. `timestamp_ns` is when the frame came; `source_timestamp_ns` what its source says: a position in
+            a video, the time of a file.
     """
 
     uid: str
@@ -53,6 +54,7 @@ class Entry:
             "waited": round(waited_ms, 3),
             "total": round(verdict.latency_ms["total"] + waited_ms, 3),
         }
+        record["source_timestamp_ns"], record["timestamp_ns"] = record["timestamp_ns"], arrival.timestamp_ns
         signal = arrival.signal
         head = {
             "id": uid,
@@ -61,7 +63,7 @@ class Entry:
             "signal": None if signal is None else signal.name,
             "bundle": bundle,
         }
-        return cls(uid, arrival.camera, arrival.shot.timestamp_ns, verdict.verdict, {**head, **record})
+        return cls(uid, arrival.camera, arrival.timestamp_ns, verdict.verdict, {**head, **record})
 
     @property
     def line(self) -> str:

@@ -4,6 +4,7 @@ with Recorder(history, on_kept=acknowledge) as recorder:
     recorder.submit(entry)       # waits only while the disk is full and too many are held
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from ganspect.errors import OutputError
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.store import History
 
+_log = logging.getLogger("ganspect.station")
 _HELD_AT_MOST = 2_000
 _BATCH = 200
 _RETRY_S = 1.0
@@ -101,9 +103,11 @@ class Recorder:
                 return
             try:
                 self._history.append([kept.entry for kept in batch])
-            except OutputError as error:
-                self.alarm = str(error)
+            except Exception as error:  # whatever it is: an entry that is not on disk is held, and tried again
+                self.alarm = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
                 with self._bell:
+                    if self._ending:
+                        return
                     self._bell.wait(_RETRY_S)
                 continue
             self.alarm = ""
@@ -112,4 +116,10 @@ class Recorder:
                     self._held.popleft()
                 self.kept += len(batch)
                 self._bell.notify_all()
+            self._tell(batch)
+
+    def _tell(self, batch: Sequence[Kept]) -> None:
+        try:
             self._on_kept(batch)
+        except Exception:  # the entries are safe, and those to come must be too
+            _log.exception("what is to be done after verdicts are on disk failed")

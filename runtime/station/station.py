@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ganspect.bundle import MANIFEST
-from ganspect.errors import ImageError
+from ganspect.errors import ImageError, one_line
 from ganspect.files import sha256_of
 from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
@@ -28,6 +28,7 @@ from ganspect.runtime.station.counts import Counts
 from ganspect.runtime.station.settings import StationSettings
 
 _LOOK_S = 0.25
+_FAILURES_IN_A_ROW = 20
 _log = logging.getLogger("ganspect.station")
 
 
@@ -56,6 +57,7 @@ class Station:
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
         self._alarm = ""
+        self._in_a_row = 0
 
     @classmethod
     def open(cls, settings: StationSettings, folder: Path) -> "Station":
@@ -125,16 +127,25 @@ class Station:
         begin_ns = time.perf_counter_ns()
         try:
             verdict = self.inspector.inspect(self._part(arrival))
-        except ImageError as error:
-            # A camera that changed its format; the frame is lost, the line goes on, and the count shows it.
-            self.counts.unusable(arrival.camera, str(error))
-            _log.warning("camera %s: %s", arrival.camera, error)
+        except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
+            self._unusable(arrival, error)
             return True
+        self._in_a_row = 0
         waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
         entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
         self.recorder.submit(entry, arrival)
         return True
+
+    def _unusable(self, arrival: Arrival, error: Exception) -> None:
+        self.counts.unusable(arrival.camera, one_line(error))
+        if isinstance(error, ImageError):  # a camera that changed its format, say
+            _log.warning("camera %s: %s", arrival.camera, error)
+            return
+        _log.error("camera %s: a frame could not be judged", arrival.camera, exc_info=error)
+        self._in_a_row += 1
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            raise error  # the backend is broken; whoever supervises the process starts it anew
 
     def _part(self, arrival: Arrival) -> Frame:
         region = self.cameras.settings[arrival.camera].roi_xyxy

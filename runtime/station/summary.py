@@ -12,7 +12,7 @@ _VERDICTS = ("normal", "anomalous", "undecided")
 def summary_table(station: Station) -> Table:
     """Return frames, verdicts, losses and latency of each camera."""
     table = Table(
-        *("camera", "frames", *_VERDICTS, "dropped", "unusable", "failures", "ms p50 / p99"),
+        *("camera", "frames", "normal, anomalous, undecided", "dropped", "unusable", "failures", "ms p50, p99"),
         title=f"{station.settings.name}: {station.recorder.kept} verdicts in {station.history.path}",
         title_justify="left",
         box=box.SIMPLE,
@@ -23,10 +23,10 @@ def summary_table(station: Station) -> Table:
         table.add_row(
             name,
             str(status.frames),
-            *(str(counts.verdicts[verdict]) for verdict in _VERDICTS),
+            ", ".join(str(counts.verdicts[verdict]) for verdict in _VERDICTS),
             str(status.dropped),
             str(counts.unusable),
             str(status.failures),
-            "–" if latency is None else f"{latency[0]:.1f} / {latency[1]:.1f}",
+            "–" if latency is None else f"{latency[0]:.1f}, {latency[1]:.1f}",
         )
     return table

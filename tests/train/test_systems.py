@@ -20,7 +20,9 @@ def test_the_nearest_system_is_named() -> None:
         find_system("fanogam", "a.yaml")
 
 
-@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "config", sorted(set(CONFIGS.glob("*.yaml")) - set(CONFIGS.glob("station*.yaml"))), ids=lambda path: path.stem
+)
 def test_every_recipe_is_valid_and_its_first_line_runs_it(config: Path) -> None:
     recipe = parse_recipe(read_yaml(config, []), config)
     assert recipe.system in SYSTEMS

@@ -25,4 +25,6 @@ def entry(number: int, *, camera: str = "left", verdict: str = "normal") -> Entr
         regions=(),
         latency_ms={"preprocess": 0.1, "score": 1.0, "search": 2.0, "total": 3.1},
     )
-    return Entry.of(Arrival(camera, number, shot, 0), judged, mode="search", bundle="0" * 16, waited_ms=0.4)
+    return Entry.of(
+        Arrival(camera, number, shot, 0, shot.timestamp_ns), judged, mode="search", bundle="0" * 16, waited_ms=0.4
+    )

@@ -157,6 +157,17 @@ def test_while_the_disk_is_full_nothing_is_acknowledged_and_then_work_resumes(hi
     assert numbers(history) == list(range(301))
 
 
+def test_an_acknowledgement_that_fails_does_not_stop_the_recorder(history, caplog):
+    def fail(batch):
+        raise PermissionError("the file cannot be moved")
+
+    with Recorder(history, fail) as recorder:
+        for number in range(3):
+            recorder.submit(entry(number))
+    assert numbers(history) == [0, 1, 2]
+    assert "cannot be moved" in caplog.text
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -1,0 +1,64 @@
+import csv
+import json
+import time
+
+import pytest
+
+from ganspect.errors import ConfigError, OutputError
+from ganspect.runtime.history import History
+from ganspect.runtime.history.command import read_time, show_history
+from tests.runtime.history.entries import BEGIN_NS, entry
+
+
+@pytest.fixture
+def data(tmp_path):
+    with History.open(tmp_path / "data/history.sqlite") as history:
+        history.append([entry(number, verdict="anomalous" if number == 3 else "normal") for number in range(30)])
+    return tmp_path / "data"
+
+
+def test_a_table_of_the_newest_and_the_counts_of_all(data, capsys):
+    show_history(data)
+    out = capsys.readouterr().out
+    assert "30 verdicts in" in out
+    assert "29 normal, 1 anomalous, 0 undecided" in out
+    assert out.count(" left ") == 20
+
+
+def test_json_lines_have_everything(data, capsys):
+    show_history(data, form="jsonl", verdict="anomalous")
+    (line,) = capsys.readouterr().out.splitlines()
+    record = json.loads(line)
+    assert record["sequence"] == 3
+    assert record["latency_ms"]["search"] == 2.0
+
+
+def test_csv_into_a_file(data, tmp_path):
+    show_history(data, form="csv", out=tmp_path / "shift.csv", limit=5)
+    with (tmp_path / "shift.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["sequence"] for row in rows] == ["25", "26", "27", "28", "29"]
+    assert rows[0]["verdict"] == "normal"
+
+
+def test_times(data, capsys):
+    show_history(data, form="jsonl", since="2023-11-14T22:13:25Z", until="2023-11-14T22:13:28Z")
+    found = [json.loads(line)["timestamp_ns"] for line in capsys.readouterr().out.splitlines()]
+    assert found == [BEGIN_NS + number * 1_000_000_000 for number in (5, 6, 7)]
+    assert abs(read_time("2h") - (time.time_ns() - 7200 * 10**9)) < 5e9
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2h ago", "99", "2026-13-01", "9999999d"])
+def test_what_is_no_time(data, text):
+    with pytest.raises(ConfigError, match="is no time; give one such as"):
+        show_history(data, since=text)
+
+
+def test_no_history(tmp_path):
+    with pytest.raises(OutputError, match=r"there is no history at .*; give the data folder of a station"):
+        show_history(tmp_path)
+
+
+def test_a_file_that_cannot_be_written(data, tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        show_history(data, form="csv", out=tmp_path / "none/shift.csv")

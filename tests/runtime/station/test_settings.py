@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from ganspect.errors import ConfigError
+from ganspect.runtime.station.settings import read_station
+
+CAMERA = "  - {name: left, source: line.avi}\n"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "station.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_station(written(folder, text))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    settings = read_station(written(tmp_path, f"bundle: b\ndata: ../d\ncameras:\n{CAMERA}"))
+    assert settings.bundle == tmp_path / "b"
+    assert settings.data == tmp_path / "../d"
+    assert settings.cameras[0].address(tmp_path).path == tmp_path / "line.avi"
+
+
+def test_streams_cameras_and_absolute_paths_stay_what_they_are(tmp_path):
+    sources = ["0", "rtsp://cam/1", "gst:videotestsrc", f"{tmp_path}/x.avi", "watch:in", "~/y.avi"]
+    cameras = "".join(f"  - {{name: c{number}, source: '{source}'}}\n" for number, source in enumerate(sources))
+    settings = read_station(written(tmp_path, f"bundle: b\ndata: d\ncameras:\n{cameras}"))
+    texts = [camera.address(Path("/here")).text for camera in settings.cameras]
+    assert texts == [*sources[:4], "watch:/here/in", str(Path("~/y.avi").expanduser())]
+
+
+def test_the_demo_is_valid():
+    settings = read_station(Path(__file__).parents[3] / "configs/station_demo.yaml")
+    assert [camera.name for camera in settings.cameras] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"bundle: b\ndata: d\ncameras:\n{CAMERA}{CAMERA}", "two cameras are called 'left'; give each a name"),
+        ("bundle: b\ndata: d\ncameras: []\n", "'cameras'"),
+        (f"bundle: b\ndata: d\ncamera:\n{CAMERA}", "unknown key 'camera'; did you mean 'cameras'?"),
+        ("bundle: b\ndata: d\ncameras:\n  - {name: a b, source: '0'}\n", "'a b' is no name of a camera"),
+        ("bundle: b\ndata: d\ncameras:\n  - {name: a, source: '0', policy: newest}\n", "'cameras.0.policy'"),
+        ("bundle: b\ndata: d\ncameras:\n  - {name: a, source: '0', polcy: latest}\n", "did you mean 'policy'?"),
+        ("bundle: b\ndata: d\ncameras:\n  - {name: a, source: '0', roi_xyxy: [9, 0, 5, 5]}\n", "left < right"),
+        (f"data: d\ncameras:\n{CAMERA}", "'bundle': a value is missing"),
+        (f"bundle: b\ndata: d\ninspection: {{budget_ms: -1}}\ncameras:\n{CAMERA}", "'inspection.budget_ms'"),
+        ("- a list\n", "holds no settings; expected 'key: value' lines as in configs/station_demo.yaml"),
+    ],
+)
+def test_bad_files_get_one_sentence(tmp_path, text, said):
+    assert said in refusal(tmp_path, text)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"cannot read the station file .*; give a YAML file such as configs/station_demo"
+    ):
+        read_station(tmp_path / "none.yaml")

@@ -1,0 +1,215 @@
+"""The station as a process of its own, on real files, stopped and killed as it is in a plant."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ganspect.errors import OutputError, SourceError
+from ganspect.opencv import cv2
+from ganspect.runtime.history import History, Query
+from ganspect.runtime.station.settings import read_station
+from ganspect.runtime.station.station import Station
+
+ROOT = Path(__file__).resolve().parents[3]
+MAIN = "import sys; from ganspect.cli import main; sys.argv[0] = 'ganspect'; main()"
+
+
+@pytest.fixture
+def station_file(tmp_path: Path, tiny_bundle: Path) -> Callable[..., Path]:
+    """Return a function that writes a station file with cameras."""
+
+    def write(*cameras: str, **keys: str) -> Path:
+        path = tmp_path / "station.yaml"
+        lines = [f"bundle: {tiny_bundle}", "data: data", "inspection: {backend: onnxruntime, threads: 1}"]
+        lines += [f"{key}: {value}" for key, value in keys.items()]
+        path.write_text("\n".join([*lines, "cameras:", *(f"  - {{{camera}}}" for camera in cameras)]) + "\n")
+        return path
+
+    return write
+
+
+def run(path: Path, stopping: threading.Event | None = None) -> Station:
+    station = Station.open(read_station(path), path.parent)
+    with station:
+        station.run(stopping or threading.Event())
+    return station
+
+
+def records(folder: Path, query: Query = Query()) -> list[dict]:  # noqa: B008
+    with History.open(folder / "data/history.sqlite", read_only=True) as history:
+        return list(history.records(query))
+
+
+@pytest.fixture
+def started(station_file) -> Iterator[Callable[[Path], subprocess.Popen]]:
+    """Return a function that starts a station as a process and waits until it runs."""
+    running: list[subprocess.Popen] = []
+
+    def start(path: Path) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, "run", str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        line = process.stderr.readline()
+        while line and " runs with " not in line:
+            line = process.stderr.readline()
+        assert line, process.stdout.read()
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, what
+        time.sleep(0.02)
+
+
+def test_every_frame_of_files_gets_a_verdict_and_the_station_ends(station_file, image_folder, video_file, tmp_path):
+    path = station_file(f"name: images, source: {image_folder}", f"name: line, source: {video_file}")
+    station = run(path)
+    found = records(tmp_path)
+    assert len(found) == 4 + 8 == station.recorder.kept
+    for camera, count in (("images", 4), ("line", 8)):
+        of_camera = [record for record in found if record["camera"] == camera]
+        assert [record["sequence"] for record in of_camera] == list(range(count))
+        assert {record["bundle"] for record in of_camera} == {of_camera[0]["bundle"]}
+        assert all(abs(time.time_ns() - record["timestamp_ns"]) < 60e9 for record in of_camera)
+        assert all(record["latency_ms"]["total"] >= record["latency_ms"]["waited"] >= 0 for record in of_camera)
+    assert len({record["id"] for record in found}) == len(found)
+
+
+def test_the_part_of_the_frame_that_is_asked_for_is_inspected(station_file, image_folder, tmp_path):
+    path = station_file(f"name: a, source: {image_folder}, roi_xyxy: [4, 2, 40, 36]")
+    assert sum(run(path).counts.of("a").verdicts.values()) == 4
+
+
+def test_a_region_outside_the_frame_is_counted_and_the_line_goes_on(station_file, image_folder, tmp_path):
+    path = station_file(
+        f"name: a, source: {image_folder}, roi_xyxy: [4, 2, 4000, 36]", f"name: b, source: {image_folder}"
+    )
+    station = run(path)
+    assert station.counts.of("a").unusable == 4
+    assert "correct roi_xyxy" in station.counts.of("a").reason
+    assert sum(station.counts.of("b").verdicts.values()) == 4
+
+
+def test_a_frame_that_breaks_the_backend_is_counted_and_many_in_a_row_end_the_station(
+    station_file, video_file, image_folder, monkeypatch
+):
+    def broken(frame):
+        raise MemoryError("no memory left")
+
+    for source, loop in ((image_folder, "false"), (video_file, "true")):
+        station = Station.open(read_station(station_file(f"name: a, source: {source}, loop: {loop}")), Path("/"))
+        monkeypatch.setattr(station.inspector, "inspect", broken)
+        with station:
+            if loop == "true":
+                with pytest.raises(MemoryError):
+                    station.run(threading.Event())
+                assert station.counts.of("a").unusable == 20
+            else:
+                station.run(threading.Event())
+                assert station.counts.of("a").unusable == 4
+        assert station.recorder.kept == 0
+
+
+def test_watched_files_move_when_their_verdict_is_on_disk(station_file, normal_frames, tmp_path):
+    (tmp_path / "in").mkdir()
+    path, stopping = station_file("name: a, source: 'watch:in'"), threading.Event()
+    thread = threading.Thread(target=run, args=(path, stopping))
+    thread.start()
+    try:
+        for number, frame in enumerate(normal_frames[:3]):
+            cv2.imwrite(str(tmp_path / f"in/part_{number}.png"), frame)
+        done = tmp_path / "in/done"
+        wait_for(lambda: done.is_dir() and len(list(done.iterdir())) == 3, "the files are done")
+    finally:
+        stopping.set()
+        thread.join(10)
+    assert len(records(tmp_path)) == 3
+
+
+def test_ctrl_c_drains_prints_a_summary_and_ends_well(station_file, started, video_file, tmp_path):
+    path = station_file(f"name: line, source: {video_file}, loop: true, policy: latest")
+    process = started(path)
+    wait_for(lambda: (tmp_path / "data/history.sqlite").exists() and len(records(tmp_path)) > 5, "verdicts come")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    found = records(tmp_path)
+    assert f"{len(found)} verdicts" in out
+    assert "stopping: frames that were captured are still judged" in err
+
+
+def test_what_is_on_disk_survives_a_kill_and_the_station_goes_on(station_file, started, video_file, tmp_path):
+    path = station_file(f"name: line, source: {video_file}, loop: true, policy: every")
+    process = started(path)
+    wait_for(lambda: (tmp_path / "data/history.sqlite").exists() and len(records(tmp_path)) > 20, "verdicts come")
+    before = {record["id"] for record in records(tmp_path)}
+    process.kill()
+    process.wait()
+    assert before <= {record["id"] for record in records(tmp_path)}
+    process = started(path)
+    wait_for(lambda: len(records(tmp_path)) > len(before) + 20, "verdicts come again")
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    found = records(tmp_path)
+    assert before <= {record["id"] for record in found}
+    assert len({record["id"] for record in found}) == len(found)
+
+
+def test_two_stations_do_not_share_a_folder(station_file, started, video_file):
+    path = station_file(f"name: line, source: {video_file}, loop: true")
+    started(path)
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "another station is running with the data folder" in ended.stderr
+
+
+def test_a_source_that_cannot_exist_is_refused_before_anything_starts(station_file, tmp_path):
+    with pytest.raises(SourceError, match=r"nowhere\.avi' does not exist"):
+        Station.open(read_station(station_file("name: a, source: nowhere.avi")), tmp_path)
+    with pytest.raises(SourceError, match="there is no such folder"):
+        Station.open(read_station(station_file("name: a, source: 'watch:nowhere'")), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written(station_file, image_folder, tmp_path):
+    (tmp_path / "data").write_text("a file in the way")
+    with pytest.raises(OutputError, match="is no folder; choose another one"):
+        Station.open(read_station(station_file(f"name: a, source: {image_folder}")), tmp_path)
+
+
+def test_credentials_are_in_no_log_and_no_result(station_file, started, video_file, tmp_path):
+    path = station_file(
+        f"name: line, source: {video_file}, loop: true",
+        "name: away, source: 'rtsp://admin:hunter2@127.0.0.1:9/1', open_timeout_s: 1",
+    )
+    process = started(path)
+    wait_for(lambda: (tmp_path / "data/history.sqlite").exists() and len(records(tmp_path)) > 5, "verdicts come")
+    seen = []
+    while not any("away is lost" in line for line in seen):
+        seen.append(process.stderr.readline())
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+    everything = out + err + "".join(seen) + json.dumps(records(tmp_path))
+    assert "rtsp://***@127.0.0.1:9/1 cannot be opened" in everything
+    assert "hunter2" not in everything
