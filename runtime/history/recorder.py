@@ -55,7 +55,7 @@ class Recorder:
         self._most = held_at_most
         self._held: deque[Kept] = deque()
         self._bell = threading.Condition()
-        self._ending = False
+        self._ending = self._given_up = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -82,6 +82,9 @@ class Recorder:
             self._ending = True
             self._bell.notify_all()
         self._thread.join(timeout_s)
+        with self._bell:
+            self._given_up = True
+            self._bell.notify_all()
         return len(self._held)
 
     def __enter__(self) -> "Recorder":
@@ -106,7 +109,7 @@ class Recorder:
             except Exception as error:  # whatever it is: an entry that is not on disk is held, and tried again
                 self.alarm = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
                 with self._bell:
-                    if self._ending:
+                    if self._given_up:
                         return
                     self._bell.wait(_RETRY_S)
                 continue
