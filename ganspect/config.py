@@ -267,6 +267,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
 _REASONS = {
     "tuple_type": "a list was expected, such as [64, 64]",
     "missing": "a value is missing",
+    "union_tag_not_found": "a 'kind' is missing",
     "bool_type": "true or false was expected",
     "finite_number": "a finite number was expected",
     "model_type": "a section of settings was expected, not a value",
@@ -279,6 +280,9 @@ def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> st
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     location = [part for part in first["loc"] if not isinstance(part, int)]
     key = ".".join(map(str, first["loc"]))
+    if first["type"] == "union_tag_invalid":
+        kinds = [kind.strip(" '") for kind in first["ctx"]["expected_tags"].split(",")]
+        return f"{origin}: {key!r}: unknown kind {first['ctx']['tag']!r}; {nearest(first['ctx']['tag'], kinds)}"
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, [str(part) for part in location[:-1]])
         return f"{origin}: unknown key {key!r}; {nearest(str(location[-1]), known)}"

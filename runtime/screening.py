@@ -62,7 +62,7 @@ def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) 
 
     Args:
         bundle: a calibrated bundle.
-        source: an image, a folder of images, a video file, or a camera number.
+        source: an image, a folder of images, a video file, a camera number, a stream, a pipeline or a watched folder.
         out: folder for the results; an older run's are replaced once the first verdict is there.
         options: see `ScreenOptions`.
 
@@ -160,6 +160,7 @@ class _Run:
         self._results.write(record)
         self.tally.add(record)
         self._unscored += verdict.outcome == "budget" and record["score"] is None
+        self._source.done(shot)
         self._draw(shot, verdict)
 
     def _begin(self, stack: ExitStack) -> ResultsFile:

@@ -37,14 +37,15 @@ def ignore(name):
     raise
 
 # What only some machines have: a backend's own module may lack its package, and nothing else.
-ENGINES = ("cuda", "openvino", "tensorrt", "tensorrt_rtx")
+ENGINES = ("cuda", "openvino", "tensorrt", "tensorrt_rtx", "paho")
 
 for module in pkgutil.walk_packages(ganspect.__path__, "ganspect.", onerror=ignore):
     if not module.name.startswith(("ganspect.train", "ganspect.export", "ganspect.demo")):
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in ENGINES or ".backends." not in module.name:
+            own = {"backends", "sinks"} & set(module.name.split("."))
+            if (error.name or "").partition(".")[0] not in ENGINES or not own:
                 raise
         print(module.name)
 """

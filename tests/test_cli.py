@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from ganspect import __version__, cli
 from ganspect.errors import BundleError, VerificationError
 
-COMMANDS = ["demo", "train", "export", "calibrate", "evaluate", "screen", "build", "verify", "bench", "doctor"]
+COMMANDS = ["demo", "train", "export", "calibrate", "evaluate", "screen", "run", "history"]
+COMMANDS += ["build", "verify", "bench", "doctor"]
 
 
 @pytest.fixture

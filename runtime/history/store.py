@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -123,6 +123,15 @@ class History:
             last = self._connection.execute("SELECT coalesce(max(number), 0) FROM verdicts").fetchone()[0]
             self._connection.execute("INSERT INTO deliveries VALUES (?, ?)", (sink, last))
             return int(last)
+
+    def count_after(self, number: int, verdicts: Collection[str] = ()) -> int:
+        """Return how many verdicts come after a number, of some kinds or (none given) of all: what a sink owes."""
+        chosen = f" AND verdict IN ({', '.join('?' * len(verdicts))})" if verdicts else ""
+        with self._lock:
+            found = self._connection.execute(
+                f"SELECT count(*) FROM verdicts WHERE number > ?{chosen}", (number, *verdicts)
+            ).fetchone()
+            return int(found[0])
 
     def note_delivered(self, sink: str, number: int) -> None:
         """Note how far a sink has come."""

@@ -17,7 +17,6 @@ from ganspect.runtime.capture.buffers import (
     Buffer,
     EveryBuffer,
     LatestBuffer,
-    TriggerBuffer,
     take_next,
 )
 from ganspect.runtime.capture.feed import Feed, FeedStatus
@@ -98,6 +97,4 @@ class Cameras:
 
 def _buffer(camera: CameraSettings, address: Address, bell: Bell) -> Buffer:
     policy = camera.policy or ("latest" if address.is_live and address.kind != "watch" else "every")
-    if policy == "trigger":
-        return TriggerBuffer(bell, camera.trigger_wait_s)
     return EveryBuffer(bell) if policy == "every" else LatestBuffer(bell)

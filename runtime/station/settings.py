@@ -14,6 +14,7 @@ from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
+from ganspect.runtime.sinks.settings import SinkSettings
 
 _EXAMPLE = "configs/station_demo.yaml"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -47,7 +48,7 @@ class CameraSettings(Section):
         source: a camera's number or device, rtsp://…, http://… (MJPEG), gst:PIPELINE, watch:FOLDER, a video file, an
             image or a folder of images. Paths are relative to the station file.
         policy: `latest`: the freshest frame, others are dropped and counted; `every`: none is dropped, the source
-            waits; `trigger`: one frame for each signal. Absent: `every` for files and watched folders, else `latest`.
+            waits. Absent: `every` for files and watched folders, else `latest`.
         roi_xyxy: part of the frame that is inspected, in pixels: left, top, right, bottom. Absent: all.
         loop: begin a file again at its end.
         paced: give a file's frames at its own rate, as a camera would.
@@ -58,12 +59,11 @@ class CameraSettings(Section):
         read_timeout_s: for the next frame of a stream.
         stalled_after_s: without a frame the camera counts as stalled.
         frozen_after_s: of one and the same frame the camera is opened again; 0: never.
-        trigger_wait_s: how long a signal waits for its frame.
     """
 
     name: str
     source: str
-    policy: Literal["latest", "every", "trigger"] | None = None
+    policy: Literal["latest", "every"] | None = None
     roi_xyxy: tuple[int, int, int, int] | None = None
     loop: bool = False
     paced: bool = False
@@ -74,7 +74,6 @@ class CameraSettings(Section):
     read_timeout_s: Seconds = 5.0
     stalled_after_s: Seconds = 3.0
     frozen_after_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
-    trigger_wait_s: Seconds = 2.0
 
     @field_validator("name")
     @classmethod
@@ -133,6 +132,7 @@ class StationSettings(Section):
         data: folder for history, pictures and logs, relative to this file.
         inspection: see `InspectionSettings`.
         cameras: one or more, each with a name of its own.
+        sinks: where verdicts go beside the history, each with a name of its own.
     """
 
     name: str = "station"
@@ -140,13 +140,16 @@ class StationSettings(Section):
     data: Path
     inspection: InspectionSettings = InspectionSettings()
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
+    sinks: tuple[SinkSettings, ...] = ()
 
     @model_validator(mode="after")
     def _unique(self) -> "StationSettings":
-        names = [camera.name for camera in self.cameras]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two cameras are called {twice[0]!r}; give each a name of its own")
+        cameras = [camera.name for camera in self.cameras]
+        sinks = [sink.name or sink.kind for sink in self.sinks]
+        for what, names in (("cameras", cameras), ("sinks", sinks)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {what} are called {twice[0]!r}; give each a name of its own")
         return self
 
 

@@ -23,6 +23,7 @@ from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
 from ganspect.runtime.station.settings import StationSettings
@@ -41,18 +42,20 @@ class Station:
         cameras: where frames come from.
         history: where verdicts go.
         recorder: puts them there.
+        sinks: where they go beside that.
         counts: what happened since the start.
     """
 
     def __init__(
-        self, settings: StationSettings, inspector: Inspector, cameras: Cameras, history: History, counts: Counts
+        self, settings: StationSettings, inspector: Inspector, cameras: Cameras, history: History, sinks: Sinks
     ) -> None:
         """Put the parts together; `Station.open` makes them."""
         self.settings = settings
         self.inspector = inspector
         self.cameras = cameras
         self.history = history
-        self.counts = counts
+        self.sinks = sinks
+        self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
@@ -85,7 +88,11 @@ class Station:
                     tuning=Tuning(threads=asked.threads),
                 )
             )
-            station = cls(settings, inspector, cameras, history, Counts(tuple(cameras.feeds)))
+            sinks = Sinks(
+                settings.sinks, data=settings.data, station=settings.name, history=history, inspector=inspector
+            )
+            opened.callback(sinks.close)
+            station = cls(settings, inspector, cameras, history, sinks)
             station._opened = opened.pop_all()
         return station
 
@@ -126,7 +133,8 @@ class Station:
             return False
         begin_ns = time.perf_counter_ns()
         try:
-            verdict = self.inspector.inspect(self._part(arrival))
+            frame = self._part(arrival)
+            verdict = self.inspector.inspect(frame)
         except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
             self._unusable(arrival, error)
             return True
@@ -135,6 +143,7 @@ class Station:
         entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
         self.recorder.submit(entry, arrival)
+        self.sinks.offer(entry, frame, verdict)
         return True
 
     def _unusable(self, arrival: Arrival, error: Exception) -> None:
@@ -162,6 +171,7 @@ class Station:
     def _kept(self, batch: Sequence[Kept]) -> None:
         for kept in batch:
             self.cameras.done(kept.ticket)
+        self.sinks.notify()
 
     def _look(self) -> None:
         self.cameras.check()

@@ -1,0 +1,159 @@
+"""A thread that brings verdicts from the history to somewhere else: in order, each at least once, for ever.
+
+forwarder = Forwarder("orders", history, send)      # send takes a list of `Owed`, and raises when it could not
+forwarder.notify()                                  # new verdicts are on disk
+
+The history is the queue. How far a sink has come lies in it too, so a restart repeats nothing but what was sent and not
+yet noted; whoever gets a verdict again tells by its `id`.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ganspect.errors import one_line
+from ganspect.runtime.capture.address import redacted
+from ganspect.runtime.capture.backoff import Backoff
+from ganspect.runtime.history.store import History
+
+_log = logging.getLogger("ganspect.station")
+_BATCH = 100
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A verdict that is to be delivered.
+
+    Attributes:
+        number: in the history; ascending.
+        uid: its id.
+        line: the record as one line of JSON.
+    """
+
+    number: int
+    uid: str
+    line: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return the record."""
+        record: dict[str, Any] = json.loads(self.line)
+        return record
+
+
+@dataclass(frozen=True)
+class SinkStatus:
+    """A sink at this moment.
+
+    Attributes:
+        name: of the sink.
+        delivered: verdicts since the station began.
+        owed: verdicts that are on disk and not delivered yet.
+        failures: tries that failed.
+        error: what the last one said; empty since the last success.
+    """
+
+    name: str
+    delivered: int
+    owed: int
+    failures: int
+    error: str
+
+
+class Forwarder:
+    """Delivers what the history holds.
+
+    Attributes:
+        name: under which the history notes how far it has come.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        history: History,
+        send: Callable[[Sequence[Owed]], None],
+        *,
+        verdicts: Sequence[str] = (),
+        backoff: Backoff | None = None,
+    ) -> None:
+        """Begin where the sink of this name has ended.
+
+        Args:
+            name: of the sink.
+            history: what it delivers.
+            send: delivers a batch; raises anything where it could not, and then gets it again.
+            verdicts: kinds that are delivered; none: all.
+            backoff: waits after failures.
+        """
+        self.name = name
+        self._history = history
+        self._send = send
+        self._verdicts = frozenset(verdicts)
+        self._backoff = backoff or Backoff()
+        self._at = history.delivered(name)
+        self._delivered = self._failures = 0
+        self._error = ""
+        self._bell = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Say that there may be something new."""
+        with self._bell:
+            self._bell.notify_all()
+
+    def status(self) -> SinkStatus:
+        """Return the sink as it is now."""
+        owed = self._history.count_after(self._at, self._verdicts)
+        return SinkStatus(self.name, self._delivered, owed, self._failures, self._error)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Deliver what is there if it goes at once, and end; the rest is delivered after the next start."""
+        with self._bell:
+            self._ending = True
+            self._bell.notify_all()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                owed = [Owed(*row) for row in self._history.after(self._at, _BATCH)]
+                if owed:
+                    self._deliver(owed)
+                    continue
+                if self._ending:
+                    return
+                wait_s = _LOOK_S
+            except Exception as error:  # a broker or server may fail in any way; the sink lives on
+                self._note_failure(error)
+                if self._ending:
+                    return
+                wait_s = self._backoff.next_s()
+            with self._bell:
+                if not self._ending:
+                    self._bell.wait(wait_s)
+
+    def _deliver(self, owed: Sequence[Owed]) -> None:
+        wanted = [one for one in owed if not self._verdicts or one.record["verdict"] in self._verdicts]
+        if wanted:
+            self._send(wanted)
+        self._at = owed[-1].number
+        self._history.note_delivered(self.name, self._at)
+        self._delivered += len(wanted)
+        if wanted:
+            self._backoff.reset()
+            if self._error:
+                _log.warning("sink %s delivers again", self.name)
+            self._error = ""
+
+    def _note_failure(self, error: Exception) -> None:
+        reason = redacted(one_line(error))
+        if not self._error:
+            _log.warning("sink %s does not deliver: %s", self.name, reason)
+        self._failures += 1
+        self._error = reason

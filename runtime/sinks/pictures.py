@@ -1,0 +1,129 @@
+"""Pictures of anomalies: the frame as it came and its heat map, under a quota, beside the history.
+
+pictures.offer(entry, frame, verdict)      # never waits; pictures are encoded in a thread of their own
+
+    station/pictures/2026-11-24/061502.123_left_3f2a….png
+    station/pictures/2026-11-24/061502.123_left_3f2a…_heat.jpg
+"""
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganspect.errors import OutputError, one_line
+from ganspect.files import require_writable, write_atomically
+from ganspect.opencv import cv2
+from ganspect.preprocess import Frame, TileGrid
+from ganspect.runtime.history.entry import Entry
+from ganspect.runtime.overlay import side_by_side, to_picture
+from ganspect.runtime.verdict import Verdict
+
+_log = logging.getLogger("ganspect.station")
+_WAITING = 32
+_FREED = 0.9
+"""Share of the quota that is left after old pictures were removed, so that it is not done for each new one."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    entry: Entry
+    frame: Frame
+    verdict: Verdict
+
+
+class Pictures:
+    """Writes pictures in a thread.
+
+    Attributes:
+        saved: pairs of pictures that were written.
+        dropped: that were not, since too many waited or the disk was full.
+    """
+
+    def __init__(
+        self, folder: Path, grid: TileGrid, *, heat_scale: float, quota_bytes: int, verdicts: tuple[str, ...]
+    ) -> None:
+        """Begin.
+
+        Args:
+            folder: for the pictures; only what was written by this class is ever removed from it.
+            grid: how frames become tiles, for the picture of what the model sees.
+            heat_scale: residual that is drawn in the hottest colour.
+            quota_bytes: that all pictures may take; the oldest go first.
+            verdicts: kinds of which pictures are kept.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        self.saved = self.dropped = 0
+        self._folder = require_writable(folder)
+        self._grid = grid
+        self._heat_scale = heat_scale
+        self._quota = quota_bytes
+        self._verdicts = frozenset(verdicts)
+        self._waiting: queue.Queue[_Picture | None] = queue.Queue(_WAITING)
+        self._used = sum(path.stat().st_size for path in self._pictures())
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+        self._thread.start()
+
+    def offer(self, entry: Entry, frame: Frame, verdict: Verdict) -> None:
+        """Take a frame if pictures of its verdict are wanted; dropped and counted where too many wait."""
+        if entry.verdict not in self._verdicts:
+            return
+        try:
+            self._waiting.put_nowait(_Picture(entry, frame, verdict))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Write what waits, and end."""
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (picture := self._waiting.get()) is not None:
+            try:
+                self._save(picture)
+                self.saved += 1
+            except Exception as error:  # a picture that cannot be written costs no verdict
+                self.dropped += 1
+                _log.error("a picture is lost: %s", one_line(error))
+
+    def _save(self, picture: _Picture) -> None:
+        shown = to_picture(picture.frame, self._grid)
+        heat = side_by_side(shown, picture.verdict, full_scale=self._heat_scale)
+        files = {".png": _encoded(".png", picture.frame), "_heat.jpg": _encoded(".jpg", heat)}
+        self._make_room(sum(map(len, files.values())))
+        at_s = picture.entry.timestamp_ns / 1e9
+        folder = require_writable(self._folder / time.strftime("%Y-%m-%d", time.localtime(at_s)), free_mb=1)
+        clock = f"{time.strftime('%H%M%S', time.localtime(at_s))}.{int(at_s * 1000) % 1000:03d}"
+        stem = f"{clock}_{picture.entry.camera}_{picture.entry.uid}"
+        for suffix, content in files.items():
+            write_atomically(folder / f"{stem}{suffix}", content)
+            self._used += len(content)
+
+    def _make_room(self, needed: int) -> None:
+        if self._used + needed <= self._quota:
+            return
+        for path in sorted(self._pictures()):
+            if self._used + needed <= self._quota * _FREED:
+                break
+            size = path.stat().st_size
+            path.unlink(missing_ok=True)
+            self._used -= size
+        for folder in self._folder.iterdir():
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _pictures(self) -> list[Path]:
+        days = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+        return [*self._folder.glob(f"{days}/*_*.png"), *self._folder.glob(f"{days}/*_*_heat.jpg")]
+
+
+def _encoded(suffix: str, image: Frame) -> bytes:
+    done, content = cv2.imencode(suffix, image)
+    if not done:
+        raise OutputError(f"a picture cannot be encoded as {suffix}")
+    return bytes(content)

@@ -1,0 +1,129 @@
+"""The sinks of a station, opened by their settings; the module of each is imported only when it is asked for.
+
+sinks = Sinks(settings.sinks, data=folder, station="line3", history=history, inspector=inspector)
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ganspect.extras import extra
+from ganspect.preprocess import Frame
+from ganspect.runtime.history.entry import Entry
+from ganspect.runtime.history.store import History
+from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.sinks.forwarder import Forwarder, Owed, SinkStatus
+from ganspect.runtime.sinks.jsonl import JsonLines
+from ganspect.runtime.sinks.pictures import Pictures
+from ganspect.runtime.sinks.settings import (
+    JsonLinesSettings,
+    MqttSettings,
+    PicturesSettings,
+    SinkSettings,
+    WebhookSettings,
+    secret_of,
+)
+from ganspect.runtime.sinks.webhook import Webhook
+from ganspect.runtime.verdict import Verdict
+
+_MB = 1 << 20
+
+
+class Sinks:
+    """All sinks of a station.
+
+    Attributes:
+        forwarders: those that deliver from the history.
+        pictures: those that write pictures.
+    """
+
+    def __init__(
+        self, settings: Sequence[SinkSettings], *, data: Path, station: str, history: History, inspector: Inspector
+    ) -> None:
+        """Open them.
+
+        Args:
+            settings: of the station file.
+            data: folder that their folders are relative to.
+            station: its name.
+            history: what they deliver.
+            inspector: for the pictures.
+
+        Raises:
+            OutputError: a folder cannot be written.
+            ConfigError: an environment variable with a secret is not set.
+            MissingDependencyError: MQTT, and its package is not installed.
+        """
+        self.forwarders: list[Forwarder] = []
+        self.pictures: list[Pictures] = []
+        self._closing: list[Callable[[], None]] = []
+        try:
+            for one in settings:
+                if isinstance(one, PicturesSettings):
+                    self.pictures.append(_pictures(one, data, inspector))
+                else:
+                    send = self._sender(one, data, station)
+                    name = one.name or one.kind
+                    self.forwarders.append(Forwarder(name, history, send, verdicts=one.verdicts))
+        except BaseException:
+            self.close()
+            raise
+
+    def offer(self, entry: Entry, frame: Frame, verdict: Verdict) -> None:
+        """Give a frame that was just judged to those who keep pictures; never waits."""
+        for pictures in self.pictures:
+            pictures.offer(entry, frame, verdict)
+
+    def notify(self) -> None:
+        """Say that new verdicts are on disk."""
+        for forwarder in self.forwarders:
+            forwarder.notify()
+
+    def status(self) -> list[SinkStatus]:
+        """Return how the sinks are that deliver from the history."""
+        return [forwarder.status() for forwarder in self.forwarders]
+
+    def close(self) -> None:
+        """Deliver what goes at once, and end."""
+        for forwarder in self.forwarders:
+            forwarder.close()
+        for pictures in self.pictures:
+            pictures.close()
+        for close in self._closing:
+            close()
+        self._closing.clear()
+
+    def _sender(
+        self, one: JsonLinesSettings | WebhookSettings | MqttSettings, data: Path, station: str
+    ) -> Callable[[Sequence[Owed]], None]:
+        if isinstance(one, JsonLinesSettings):
+            return JsonLines(data / one.folder, rotate_bytes=round(one.rotate_mb * _MB), keep=one.keep_files).send
+        if isinstance(one, WebhookSettings):
+            return Webhook(one.url, timeout_s=one.timeout_s, token=secret_of(one.token_env)).send
+        with extra("station"):
+            from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
+
+        mqtt = Mqtt(
+            MqttTarget(
+                host=one.host,
+                port=one.port,
+                topic=one.topic,
+                status_topic=one.status_topic,
+                client_id=one.client_id or f"ganspect-{station}",
+                username=one.username,
+                password=secret_of(one.password_env),
+                tls=one.tls,
+                timeout_s=one.timeout_s,
+            )
+        )
+        self._closing.append(mqtt.close)
+        return mqtt.send
+
+
+def _pictures(settings: PicturesSettings, data: Path, inspector: Inspector) -> Pictures:
+    return Pictures(
+        data / settings.folder,
+        inspector.grid,
+        heat_scale=inspector.heat_scale(),
+        quota_bytes=round(settings.quota_mb * _MB),
+        verdicts=settings.verdicts,
+    )

@@ -1,0 +1,131 @@
+"""The `sinks` of a station file."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from ganspect.config import Section
+from ganspect.errors import ConfigError
+
+VerdictKind: TypeAlias = Literal["normal", "anomalous", "undecided"]
+SinkName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
+
+
+class _SinkSettings(Section):
+    """What every sink has.
+
+    Attributes:
+        name: under which the history notes how far it has come; absent: its kind. No two sinks may share one.
+        verdicts: kinds that go there; absent: all.
+    """
+
+    name: SinkName | None = None
+    verdicts: tuple[VerdictKind, ...] = ()
+
+
+class JsonLinesSettings(_SinkSettings):
+    """JSON lines in files that rotate.
+
+    Attributes:
+        folder: relative to the data folder.
+        rotate_mb: size at which a file is put aside.
+        keep_files: files that were put aside and are kept.
+    """
+
+    kind: Literal["jsonl"]
+    folder: Path = Path("results")
+    rotate_mb: Annotated[float, Field(gt=0)] = 64.0
+    keep_files: Annotated[int, Field(ge=1)] = 20
+
+
+class PicturesSettings(_SinkSettings):
+    """Pictures of frames with their heat maps.
+
+    Attributes:
+        folder: relative to the data folder.
+        quota_mb: that they may take; the oldest go first.
+        verdicts: kinds of which pictures are kept.
+    """
+
+    kind: Literal["pictures"]
+    folder: Path = Path("pictures")
+    quota_mb: Annotated[float, Field(gt=0)] = 1000.0
+    verdicts: tuple[VerdictKind, ...] = ("anomalous", "undecided")
+
+
+class WebhookSettings(_SinkSettings):
+    """A POST of JSON for each verdict.
+
+    Attributes:
+        url: http or https.
+        timeout_s: for an answer.
+        token_env: environment variable that holds a token, sent as `Authorization: Bearer`; absent: none.
+    """
+
+    kind: Literal["webhook"]
+    url: str
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+    token_env: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the url of a webhook begins with http:// or https:// and names a host")
+        return url
+
+
+class MqttSettings(_SinkSettings):
+    """Messages to an MQTT broker with QoS 1.
+
+    Attributes:
+        host: of the broker.
+        port: of the broker.
+        topic: of verdicts; `{camera}` stands for the camera's name.
+        status_topic: `online` or `offline`, retained.
+        client_id: of the station on the broker; absent: `ganspect-` and the station's name.
+        username: absent: none.
+        password_env: environment variable that holds the password.
+        tls: whether the connection is encrypted.
+        timeout_s: for the connection and for acknowledgements.
+    """
+
+    kind: Literal["mqtt"]
+    host: str
+    port: Annotated[int, Field(ge=1, le=65_535)] = 1883
+    topic: str = "ganspect/{camera}/verdict"
+    status_topic: str = "ganspect/status"
+    client_id: str | None = None
+    username: str | None = None
+    password_env: str | None = None
+    tls: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+
+    @field_validator("topic", "status_topic")
+    @classmethod
+    def _publishable(cls, topic: str) -> str:
+        if not topic or any(sign in topic for sign in "+#\0"):
+            raise ValueError(f"{topic!r} cannot be published to; a topic has neither '+' nor '#'")
+        return topic
+
+
+SinkSettings: TypeAlias = Annotated[
+    JsonLinesSettings | PicturesSettings | WebhookSettings | MqttSettings, Field(discriminator="kind")
+]
+
+
+def secret_of(variable: str | None) -> str | None:
+    """Return what an environment variable holds; None: of none.
+
+    Raises:
+        ConfigError: it is not set.
+    """
+    if variable is None:
+        return None
+    if not (value := os.environ.get(variable)):
+        raise ConfigError(f"the environment variable {variable} is named in the station file and not set; set it")
+    return value

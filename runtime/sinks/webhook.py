@@ -1,0 +1,85 @@
+"""Verdicts to a web address: a POST each, JSON, with the verdict's id as Idempotency-Key.
+
+Webhook("https://mes.example/verdicts", timeout_s=5, token="…").send(owed)
+"""
+
+import base64
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit
+
+from ganspect.runtime.capture.address import redacted
+from ganspect.runtime.sinks.forwarder import Owed
+
+_log = logging.getLogger("ganspect.station")
+_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Answers that say that this very verdict will never be taken; the others may change, and are tried again."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A verdict goes where it was meant to go, its token too."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        return None
+
+
+class Webhook:
+    """Sends verdicts one by one.
+
+    Attributes:
+        refused: verdicts that the server will never take, by its own word.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float, token: str | None = None) -> None:
+        """Take the address; nothing is sent yet.
+
+        Args:
+            url: http or https; a user and password in it are sent as basic authorization.
+            timeout_s: for an answer.
+            token: sent as `Authorization: Bearer` instead; None: none.
+        """
+        self.refused = 0
+        self._url, login = _without_login(url)
+        self._timeout_s = timeout_s
+        self._headers = {"Content-Type": "application/json", "User-Agent": "ganspect"}
+        if token is not None or login is not None:
+            self._headers["Authorization"] = f"Basic {login}" if token is None else f"Bearer {token}"
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._sent: dict[str, None] = {}
+
+    def send(self, owed: Sequence[Owed]) -> None:
+        """Send a batch; those that went before one failed are not sent again.
+
+        Raises:
+            OSError: no answer, or one that is no success.
+        """
+        for one in owed:
+            if one.uid not in self._sent:
+                self._post(one)
+                self._sent[one.uid] = None
+        self._sent.clear()
+
+    def _post(self, one: Owed) -> None:
+        headers = {**self._headers, "Idempotency-Key": one.uid}
+        request = urllib.request.Request(self._url, data=one.line.encode(), headers=headers, method="POST")
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as answer:
+                answer.read(1 << 16)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code not in _REFUSED:
+                    raise OSError(f"{redacted(self._url)} answered {error.code} {error.reason}") from None
+            self.refused += 1
+            _log.error("%s refuses verdict %s: %s %s", redacted(self._url), one.uid, error.code, error.reason)
+
+
+def _without_login(url: str) -> tuple[str, str | None]:
+    """Return an address without user and password, and these as basic authorization wants them."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    return parts._replace(netloc=host).geturl(), base64.b64encode(unquote(login).encode()).decode()

@@ -1,0 +1,50 @@
+import pytest
+
+from ganspect.runtime.sinks.forwarder import Owed
+from ganspect.runtime.sinks.webhook import Webhook
+from tests.runtime.history.entries import entry
+from tests.runtime.sinks.servers import web_server
+
+
+def owed(count: int) -> list[Owed]:
+    return [Owed(number, one.uid, one.line) for number in range(count) if (one := entry(number))]
+
+
+def taken(server) -> list[int]:
+    return [record["sequence"] for answer, record, _ in server.requests if answer == 200]
+
+
+def test_each_verdict_is_a_post_with_its_id_and_the_token():
+    with web_server() as server:
+        given = owed(3)
+        Webhook(server.url, timeout_s=5, token="t0ken").send(given)
+    assert taken(server) == [0, 1, 2]
+    headers = [headers for _, _, headers in server.requests]
+    assert [one["Idempotency-Key"] for one in headers] == [one.uid for one in given]
+    assert {one["Authorization"] for one in headers} == {"Bearer t0ken"}
+    assert {one["Content-Type"] for one in headers} == {"application/json"}
+
+
+@pytest.mark.parametrize("answer", [500, 503, 429, 401, 404, 302, "close", "hang"])
+def test_what_failed_is_sent_again_and_what_went_before_is_not(answer):
+    with web_server(200, answer) as server:
+        webhook, given = Webhook(server.url, timeout_s=0.3), owed(3)
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            webhook.send(given)
+        assert "hunter2" not in str(caught.value)
+        webhook.send(given)
+        assert taken(server) == [0, 1, 2]
+
+
+def test_a_user_in_the_address_is_basic_authorization():
+    with web_server() as server:
+        Webhook(server.url, timeout_s=5).send(owed(1))
+    assert server.requests[0][2]["Authorization"] == "Basic dXNlcjpodW50ZXIy"
+
+
+def test_what_the_server_refuses_for_good_does_not_hold_up_the_rest():
+    with web_server(422) as server:
+        webhook = Webhook(server.url, timeout_s=5)
+        webhook.send(owed(3))
+    assert taken(server) == [1, 2]
+    assert webhook.refused == 1
