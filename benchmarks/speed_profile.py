@@ -33,6 +33,7 @@ _KINDS = {
         *("ReorderInput", "ReorderOutput", "Unsqueeze", "Squeeze", "Expand", "Broadcast"),
     ),
 }
+_NOTHING = ("Parameter", "Result", "Constant", "Input", "Output")
 _REST = "activations, masks, loss, score, Adam"
 KINDS = (*_KINDS, _REST)
 
@@ -100,8 +101,9 @@ def _kernels(events: list[dict[str, Any]]) -> Iterator[tuple[str, str, float]]:
 def _entry(backend: str, precision: str, batch: int, nodes: _Nodes) -> dict[str, Any]:
     ms, count = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0)
     for name, (operator, times) in nodes.items():
-        if name.startswith(_ONCE) or not (typical := median(times)):
+        if name.startswith(_ONCE) or operator in _NOTHING:
             continue
+        typical = median(times)
         kind = next((kind for kind, operators in _KINDS.items() if operator in operators), _REST)
         ms[kind] += typical
         count[kind] += 1

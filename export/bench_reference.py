@@ -151,8 +151,8 @@ def require_same_model(run: Run, bundle: Bundle) -> None:
 
 
 def open_reference(request: Mapping[str, Any]) -> ReferenceSession:
-    """Open a run beside the bundle that comes from it, on all cores."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    """Open a run beside the bundle that comes from it, on as many threads as the bundle's backends have."""
+    torch.set_num_threads(request["threads"] or len(os.sched_getaffinity(0)))
     bundle, run = open_bundle(Path(request["bundle"])), load_run(Path(request["run"]))
     require_same_model(run, bundle)
     return ReferenceSession(run, bundle, Pool.load(Path(request["pool"]), bundle), compiled=bool(request["compiled"]))

@@ -109,7 +109,7 @@ class Inspector:
             steps: iterations at most; None: the calibration's. With others the false-alarm rate is not the calibrated.
             budget_ms: time for a frame, from the start of preprocessing; then the search stops, and a frame that
                 has not cleared is `undecided`. None: no limit.
-            tuning: threads and more.
+            tuning: how the CPU is used.
             meanwhile: a backend that runs the graphs in fp32 until `backend` is ready, which opens in the background:
                 TensorRT may build engines for minutes. None: wait for it.
 

@@ -43,7 +43,7 @@ class ScreenOptions:
         max_frames: stop after so many; None: when the source ends.
         backend: what runs the graphs; `auto`: the fastest one that was verified here.
         precision: of the convolutions; None: fp32, with `auto` any.
-        tuning: threads and more.
+        tuning: how the CPU is used.
     """
 
     mode: Mode = "search"

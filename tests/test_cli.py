@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from ganspect import __version__, cli
 from ganspect.errors import BundleError, VerificationError
+from ganspect.runtime.backends.tuning import Tuning
 
 COMMANDS = ["demo", "train", "export", "calibrate", "evaluate", "screen", "run", "history"]
 COMMANDS += ["build", "verify", "bench", "doctor"]
@@ -121,6 +122,21 @@ def test_a_wrong_command_line_is_one_sentence_and_status_2(monkeypatch, capsys, 
     assert ended.value.code == 2
     assert said in printed
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "command", "place"),
+    [
+        ("ganspect.runtime.screening.screen_source", ["screen", "b", "s"], 3),
+        ("ganspect.runtime.bench.bench_bundle", ["bench", "b", "--out", "o"], 2),
+    ],
+)
+def test_threads_spinning_and_arena_reach_what_runs(terminal, monkeypatch, target, command, place):
+    got = []
+    monkeypatch.setattr(target, lambda *arguments: got.append(arguments[place].tuning))
+    for flags in ([], ["--threads", "1", "--no-spinning", "--no-arena"]):
+        assert terminal.invoke(cli.app, [*command, *flags]).exit_code == 0
+    assert got == [Tuning(), Tuning(threads=1, spinning=False, arena=False)]
 
 
 def test_an_error_is_one_sentence_and_status_2(ends_with):

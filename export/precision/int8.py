@@ -18,7 +18,7 @@ biases int32. TensorRT takes neither, so `int8-symmetric` has int8 activations a
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -78,8 +78,9 @@ def quantize(model: onnx.ModelProto, feeds: Feeds, *, symmetric: bool = False) -
         ConfigError: none of its convolutions is large.
     """
     folded = ir.from_proto(model)
-    _fold_kernels(folded)
+    # Before kernels are folded: what a kernel was taken from says whether its convolution is one at the image.
     large = [str(node.name) for node in folded.graph if node.op_type == "Conv" and is_large_convolution(node)]
+    _fold_kernels(folded, large)
     if not large:
         raise ConfigError(
             "int8 was asked for, but the networks have no convolution with many channels, and those at the image stay "
@@ -114,11 +115,11 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def _fold_kernels(model: ir.Model) -> None:
-    """Make constants of the convolutions' kernels; linear weights, transposed in the graph too, are left alone."""
+def _fold_kernels(model: ir.Model, large: Collection[str]) -> None:
+    """Make constants of large convolutions' kernels; the others and linear weights stay derived from shared ones."""
     kernels = set()
     for node in model.graph:
-        value = node.inputs[1] if node.op_type == "Conv" else None
+        value = node.inputs[1] if node.name in large else None
         while value is not None and (maker := value.producer()) is not None:
             kernels.add(maker)
             value = maker.inputs[0] if maker.inputs else None

@@ -74,23 +74,28 @@ class _Lowering:
 
     def _joins(self, node: ir.Node, region: Collection[ir.Node]) -> bool:
         """Return whether a node passes on, or compares, values that are in low precision, or soon will be."""
-        passes = node.op_type in _PASSING
-        if not passes and node.op_type not in _COMPARING:
+        if node.op_type not in _PASSING and node.op_type not in _COMPARING:
             return False
         values = [value for index in self._floats(node) if not _is_free(value := node.inputs[index])]
-        users = list(node.outputs[0].consumers())
         inside = [value is not None and value.producer() in region for value in values]
-        if not passes:
-            return bool(values) and all(
-                known or _is_lowered(value, region) for known, value in zip(inside, values, strict=True)
-            )
-        if values and all(inside):
+        if node.op_type in _COMPARING:
+            known = zip(inside, values, strict=True)
+            return bool(values) and all(is_inside or _is_lowered(value, region) for is_inside, value in known)
+        return self._passes(node, region, len(values), all(inside))
+
+    def _passes(self, node: ir.Node, region: Collection[ir.Node], count: int, inside: bool) -> bool:
+        """Return whether a node with `count` values, all of the region or not, passes them on in low precision."""
+        users = list(node.outputs[0].consumers())
+        if node.op_type == "Mul" and count > 1:
+            return False  # a square, say, of which a loss is made: only a product with a slope passes values on
+        if count and inside:
             # The end of a chain, which only float32 reads, gains nothing where it would round once more.
             return node.op_type in _ENDING or any(user in region or user.op_type in _PASSING for user in users)
         # What only low precision reads is rounded in any case: before rather than after, at half the bytes. But an
         # activation belongs to the convolution before it.
         read = [user for user in users if user.op_type not in _COMPARING]
-        return node.op_type == "Where" and len(values) <= 1 and bool(read) and all(user in region for user in read)
+        is_read = bool(read) and all(user in region for user in read) and not node.outputs[0].is_graph_output()
+        return node.op_type == "Where" and count <= 1 and is_read
 
     def _floats(self, node: ir.Node) -> Collection[int]:
         table = {**_PASSING, **_COMPARING}
@@ -116,13 +121,16 @@ class _Lowering:
         if not users and not is_output:
             return
         cast = ir.node("Cast", [value], {"to": ir.DataType.FLOAT})
-        cast.name = f"{value.name}_fp32"
+        widened = cast.outputs[0]
+        widened.name = cast.name = f"{value.name}_fp32"
         self._graph.insert_after(node, [cast])
         for user, index in users:
-            user.replace_input_with(index, cast.outputs[0])
-        cast.outputs[0].name = f"{value.name}_fp32"
+            user.replace_input_with(index, widened)
         if is_output:
-            raise ValueError(f"{value.name} is an output in low precision")
+            widened.shape, widened.type = value.shape, value.type
+            widened.name, value.name = value.name, f"{value.name}_{self._name}"
+            value.type = None
+            self._graph.outputs[self._graph.outputs.index(value)] = widened
 
 
 def is_large_convolution(node: ir.Node) -> bool:

@@ -5,6 +5,8 @@ from there, the mask leaves the layer before with one reader, so that every runt
 convolution. And `g * where(y > 0, 1, slope)` goes over the gradient once, and stores it once, not twice.
 """
 
+import itertools
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -28,10 +30,11 @@ def simplify_activation_gradients(model: ir.Model) -> None:
 
 def _take_mask(graph: ir.Graph, activation: ir.Node) -> None:
     value = activation.inputs[0]
-    masks = [user for user, index in value.uses() if _is_mask(user, index)] if value is not None else []
-    order = {node: place for place, node in enumerate(graph)}
+    uses = [] if value is None else list(value.uses())
+    masks = [user for user, index in uses if user.graph is graph and _is_mask(user, index)]
+    after = set(itertools.dropwhile(lambda node: node is not activation, graph)) if masks else set()
     for mask in masks:
-        if order[mask] > order[activation]:
+        if mask in after:
             mask.replace_input_with(0, activation.outputs[0])
 
 
@@ -48,9 +51,9 @@ def _take_slope(graph: ir.Graph, node: ir.Node) -> None:
     if slope is None or _number(slope) is None:
         return
     nodes: list[ir.Node] = []
-    one = constant(nodes, f"{node.name}_one", 1.0, np.float32)
-    slopes = appended(nodes, f"{node.name}_slopes", "Where", [condition, one, slope])
-    moved = appended(nodes, f"{node.name}_moved", "Mul", [gradient, slopes])
+    one = constant(nodes, f"{node.outputs[0].name}_one", 1.0, np.float32)
+    slopes = appended(nodes, f"{node.outputs[0].name}_slopes", "Where", [condition, one, slope])
+    moved = appended(nodes, f"{node.outputs[0].name}_moved", "Mul", [gradient, slopes])
     ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [moved])
 
 

@@ -6,6 +6,8 @@ the output's pixels that it touches: k*k values, all lanes filled. A second conv
 that fall on the same pixel, block by block of s*s pixels; DepthToSpace lays the blocks out, and the border, which is
 the transposed convolution's padding, is cut off.
 
+The sums are those of the transposed convolution, but for values without end: a zero times infinity is no number.
+
 As in the phase convolutions, the 1x1 kernel is the transposed convolution's own weight, rearranged when it is loaded.
 """
 
@@ -27,16 +29,16 @@ def rewrite_overlap_add(model: onnx.ModelProto) -> onnx.ModelProto:
         model: as traced or joined; loop bodies are rewritten too. It is not changed.
     """
     rewritten = ir.from_proto(model)
-    kernels: dict[str, tuple[ir.Value, ir.Value]] = {}
+    kernels: dict[tuple[ir.Value, int], tuple[ir.Value, ir.Value]] = {}
     for graph in graphs_of(rewritten):
         for node in list(graph):
             found = transposed_convolution(node)
             if found is None or found.channels_out > _MOST_CHANNELS:
                 continue
-            weight = str(found.weight.name)
-            if weight not in kernels:
-                kernels[weight] = _take_kernels(found)
-            _replace(graph, node, found, *kernels[weight])
+            key = (found.weight, found.stride)
+            if key not in kernels:
+                kernels[key] = _take_kernels(found)
+            _replace(graph, node, found, *kernels[key])
     return ir.to_proto(rewritten)
 
 
@@ -46,7 +48,8 @@ def _take_kernels(found: Transposed) -> tuple[ir.Value, ir.Value]:
     The first gives channels (block row, block column, row, column, Cout), the second adds over the blocks.
     """
     nodes: list[ir.Node] = []
-    name, stride = f"{found.weight.name}_taps", found.stride
+    stride = found.stride
+    name = f"{found.weight.name}_taps_{stride}"
     rows, columns = (size // stride for size in found.kernel_hw)
     taps = rows * columns * stride**2 * found.channels_out
     split = constant(nodes, f"{name}_split", [found.channels_in, found.channels_out, rows, stride, columns, stride])
@@ -73,25 +76,27 @@ def _replace(graph: ir.Graph, node: ir.Node, found: Transposed, kernel: ir.Value
     nodes: list[ir.Node] = []
     bias = [_bias(nodes, node, found.stride**2)] if len(node.inputs) > 2 and node.inputs[2] is not None else []
     rows, columns = (size // found.stride for size in found.kernel_hw)
-    taps = appended(nodes, f"{node.name}_taps", "Conv", [node.inputs[0], kernel])
+    taps = appended(nodes, f"{node.outputs[0].name}_taps", "Conv", [node.inputs[0], kernel])
     pads = [rows - 1, columns - 1] * 2
-    summed = appended(nodes, f"{node.name}_summed", "Conv", [taps, sums, *bias], pads=pads)
-    placed = appended(nodes, f"{node.name}_placed", "DepthToSpace", [summed], blocksize=found.stride, mode="DCR")
+    summed = appended(nodes, f"{node.outputs[0].name}_summed", "Conv", [taps, sums, *bias], pads=pads)
+    placed = appended(
+        nodes, f"{node.outputs[0].name}_placed", "DepthToSpace", [summed], blocksize=found.stride, mode="DCR"
+    )
     if any(found.pads_hw):
         placed = _without_border(nodes, node, placed, found.pads_hw)
     ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [placed])
 
 
 def _bias(nodes: list[ir.Node], node: ir.Node, times: int) -> ir.Value:
-    return appended(nodes, f"{node.name}_bias", "Concat", [node.inputs[2]] * times, axis=0)
+    return appended(nodes, f"{node.outputs[0].name}_bias", "Concat", [node.inputs[2]] * times, axis=0)
 
 
 def _without_border(nodes: list[ir.Node], node: ir.Node, placed: ir.Value, pads_hw: tuple[int, int]) -> ir.Value:
     for axis, pad in zip((2, 3), pads_hw, strict=True):
         if pad:
             bounds = [
-                constant(nodes, f"{node.name}_{name}{axis}", [value])
+                constant(nodes, f"{node.outputs[0].name}_{name}{axis}", [value])
                 for name, value in (("begin", pad), ("end", -pad), ("axis", axis))
             ]
-            placed = appended(nodes, f"{node.name}_cut{axis}", "Slice", [placed, *bounds])
+            placed = appended(nodes, f"{node.outputs[0].name}_cut{axis}", "Slice", [placed, *bounds])
     return placed

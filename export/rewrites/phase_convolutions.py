@@ -39,7 +39,7 @@ def rewrite_phase_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
         model: as traced or joined; loop bodies are rewritten too. It is not changed.
     """
     rewritten = ir.from_proto(model)
-    kernels: dict[str, dict[tuple[int, int], ir.Value]] = {}
+    kernels: dict[tuple[ir.Value, int], dict[tuple[int, int], ir.Value]] = {}
     for graph in graphs_of(rewritten):
         for node in list(graph):
             found = transposed_convolution(node)
@@ -47,10 +47,10 @@ def rewrite_phase_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
                 continue
             axes = zip(found.kernel_hw, found.pads_hw, strict=True)
             rows, columns = (_of_axis(kernel, found.stride, pad) for kernel, pad in axes)
-            weight = str(found.weight.name)
-            if weight not in kernels:
-                kernels[weight] = _take_kernels(found.weight, (rows, columns))
-            _replace(graph, node, (rows, columns), kernels[weight])
+            key = (found.weight, found.stride)
+            if key not in kernels:
+                kernels[key] = _take_kernels(found.weight, (rows, columns))
+            _replace(graph, node, (rows, columns), kernels[key])
     return ir.to_proto(rewritten)
 
 
@@ -69,7 +69,7 @@ def _take_kernels(weight: ir.Value, phases: tuple[list[_Phase], list[_Phase]]) -
     kernels: dict[tuple[int, int], ir.Value] = {}
     nodes: list[ir.Node] = []
     for (row, rows), (column, columns) in itertools.product(*map(enumerate, phases)):
-        name = f"{weight.name}_phase_{row}{column}"
+        name = f"{weight.name}_phase_{len(phases[0])}_{row}{column}"
         row_taps = constant(nodes, f"{name}_rows", rows.taps)
         column_taps = constant(nodes, f"{name}_columns", columns.taps)
         of_rows = appended(nodes, f"{name}_of_rows", "Gather", [weight, row_taps], axis=2)
@@ -89,7 +89,7 @@ def _replace(
     activation = _activation(node)
     together = []
     for (row, rows), (column, columns) in itertools.product(*map(enumerate, phases)):
-        name = f"{node.name}_phase_{row}{column}"
+        name = f"{node.outputs[0].name}_phase_{row}{column}"
         pads = [rows.pad_before, columns.pad_before, rows.pad_after, columns.pad_after]
         inputs = [node.inputs[0], kernels[row, column], *node.inputs[2:]]
         phase = appended(nodes, name, "Conv", inputs, pads=pads, strides=[1, 1])
@@ -97,8 +97,10 @@ def _replace(
             # A runtime computes it with the convolution, which it cannot once the phases are laid side by side.
             phase = appended(nodes, f"{name}_active", activation.op_type, [phase], **activation.attributes)
         together.append(phase)
-    joined = appended(nodes, f"{node.name}_phases", "Concat", together, axis=1)
-    placed = appended(nodes, f"{node.name}_placed", "DepthToSpace", [joined], blocksize=len(phases[0]), mode="DCR")
+    joined = appended(nodes, f"{node.outputs[0].name}_phases", "Concat", together, axis=1)
+    placed = appended(
+        nodes, f"{node.outputs[0].name}_placed", "DepthToSpace", [joined], blocksize=len(phases[0]), mode="DCR"
+    )
     replaced = [node] if activation is None else [node, activation]
     ir.convenience.replace_nodes_and_values(graph, node, replaced, nodes, replaced[-1].outputs, [placed])
 

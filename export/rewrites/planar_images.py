@@ -5,6 +5,9 @@ channels: over one channel they take a pixel at a time, a sixteenth of what they
 along the rows.
 """
 
+from typing import Any
+
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -16,6 +19,8 @@ _ELEMENTWISE = frozenset(("Abs", "Add", "Div", "Mul", "Neg", "Pow", "Sigmoid", "
 
 def rewrite_planar_images(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model whose elementwise operators and slices of images work on planes; others stay as they are.
+
+    A model's batches are all one: images whose first axis has no fixed size go together.
 
     Args:
         model: as traced or joined; loop bodies are rewritten too. It is not changed.
@@ -39,21 +44,25 @@ class _Planes:
         region = [node for node in self._graph if self._fits(node)]
         for node in region:
             self._flatten(node)
+        inside = set(region)
         for node in region:
-            self._restore(node, set(region))
+            self._restore(node, inside)
 
     def _image(self, value: ir.Value | None) -> tuple[int, ...] | None:
-        """Return (C,H,W) if a value is a batch of images with few channels."""
+        """Return (C,H,W) if a value is a batch of images with few channels; a batch of 1 that is fixed is none."""
         shape = self._shapes.get(str(value.name)) if value is not None else None
-        known = tuple(size for size in shape[1:] if size is not None) if shape is not None else ()
-        return known if shape is not None and len(shape) == 4 == len(known) + 1 and known[0] <= _MOST_CHANNELS else None
+        if shape is None or len(shape) != 4 or shape[0] is not None:
+            return None
+        image = tuple(size for size in shape[1:] if size)
+        return image if len(image) == 3 and image[0] <= _MOST_CHANNELS else None
 
     def _fits(self, node: ir.Node) -> bool:
         image = self._image(node.outputs[0])
         if image is None or node.outputs[0].is_graph_output():
             return False
         if node.op_type == "Slice":
-            return self._image(node.inputs[0]) is not None and _axes(node) <= {2, 3}
+            axes = _axes(node)
+            return self._image(node.inputs[0]) is not None and axes is not None and set((axes % 4).tolist()) <= {2, 3}
         if node.op_type not in _ELEMENTWISE:
             return False
         return all(self._image(value) == image or _is_scalar(value) for value in node.inputs)
@@ -64,8 +73,10 @@ class _Planes:
             if value is not None and (image := self._image(value)) is not None:
                 node.replace_input_with(index, self._plane(value, image))
             elif node.op_type == "Slice" and index == 3:
-                axes = [axis - 1 for axis in sorted(_axes(node))]
-                node.replace_input_with(index, constant(before, f"{node.name}_plane_axes", axes))
+                axes = _axes(node)
+                if axes is not None:
+                    name = f"{node.outputs[0].name}_plane_axes"
+                    node.replace_input_with(index, constant(before, name, axes % 4 - 1, axes.dtype.type))
         self._graph.insert_before(node, before)
         # The value is a plane from here on; `_restore` makes the image again for whoever wants one.
         self._planes[node.outputs[0]] = node.outputs[0]
@@ -100,14 +111,14 @@ class _Planes:
             self._graph.insert_before(self._graph[0], nodes)
 
 
-def _axes(node: ir.Node) -> set[int]:
-    """Return a slice's axes, of four; empty where they are not known: then it does not fit."""
+def _axes(node: ir.Node) -> np.ndarray[tuple[int], np.dtype[np.signedinteger[Any]]] | None:
+    """Return a slice's axes, of four, in their order; None where they are left out or not known."""
     value = node.inputs[3] if len(node.inputs) > 3 else None
     known = ir.convenience.get_const_tensor(value) if value is not None else None
-    return {int(axis) % 4 for axis in known.numpy()} if known is not None else {0}
+    return None if known is None else known.numpy()
 
 
 def _is_scalar(value: ir.Value | None) -> bool:
-    """Return whether a value is a constant number."""
+    """Return whether a value is a constant number that broadcasts to planes too."""
     known = ir.convenience.get_const_tensor(value) if value is not None else None
-    return known is not None and known.size == 1
+    return known is not None and known.size == 1 and len(known.shape) <= 3

@@ -27,6 +27,8 @@ _REARRANGING = frozenset(("Expand", "Flatten", "Reshape", "Squeeze", "Transpose"
 def take_uniform_as_numbers(model: ir.Model) -> None:
     """Let arithmetic take a number where it takes a tensor of nothing but that number, in place.
 
+    A model's batches are all one: a tensor of the batch's size has it under whatever name.
+
     Args:
         model: as traced, with the shapes of its values.
     """
@@ -65,7 +67,7 @@ def _take_number(graph: ir.Graph, node: ir.Node, numbers: Mapping[ir.Value, Numb
         value, beside = node.inputs[index], node.inputs[other]
         if value in numbers and value is not None and beside is not None and _same_shape(value, beside):
             before: list[ir.Node] = []
-            number = constant(before, f"{node.name}_number", numbers[value], np.float32)
+            number = constant(before, f"{node.outputs[0].name}_number", numbers[value], np.float32)
             graph.insert_before(node, before)
             node.replace_input_with(index, number)
 

@@ -21,8 +21,8 @@ Precisions = Annotated[
     list[str], typer.Option("--precision", metavar="P[,P]", help="Repeatable; default: all that a backend offers.")
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="That one graph may use; default: all cores.")]
-Spinning = Annotated[bool, typer.Option(help="Idle threads wait busily: lower latency, more power.")]
-Arena = Annotated[bool, typer.Option(help="Freed buffers are kept: lower latency, more memory.")]
+Spinning = Annotated[bool, typer.Option(help="ONNX Runtime: idle threads wait busily, for latency, at more power.")]
+Arena = Annotated[bool, typer.Option(help="ONNX Runtime: freed buffers are kept, for latency, in more memory.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
 
 

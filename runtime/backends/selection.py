@@ -103,7 +103,7 @@ def open_backend(name: str, bundle: Bundle, *, tuning: Tuning = LATENCY, precisi
     Args:
         name: one of `BACKENDS`, perhaps with a device: `openvino:GPU`.
         bundle: an opened bundle.
-        tuning: threads and more.
+        tuning: how the CPU is used.
         precision: of the convolutions.
 
     Raises:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from ganspect.errors import ConfigError
 
+MOST_THREADS = 1024
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -28,10 +30,12 @@ class Tuning:
         """Check the number of threads.
 
         Raises:
-            ConfigError: there are less than 1.
+            ConfigError: there are less than 1, or more than any machine has.
         """
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"{self.threads} threads were asked for; give 1 or more, or leave it out for all cores")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ConfigError(
+                f"{self.threads} threads were asked for; give 1 to {MOST_THREADS}, or leave it out for all cores"
+            )
 
     @property
     def thread_count(self) -> int:

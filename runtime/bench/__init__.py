@@ -25,7 +25,7 @@ class BenchOptions:
         data: labelled images for the modes with an early exit; None: seeded random ones, which never exit.
         data_path: file of a data set that no package brings.
         metrics: metrics.json of an evaluation with a curve, for AUROC over latency.
-        tuning: threads and more, of the backends.
+        tuning: how the backends use the CPU.
     """
 
     backends: tuple[str, ...] = ()

@@ -100,12 +100,13 @@ def open_contenders(bundle: Bundle, plan: Plan, pool: Path, against: Path | None
     contenders = Contenders()
     with contextlib.ExitStack() as stack:
         if against is not None:
-            references = _open_references(stack, bundle, pool, against, contenders)
+            request = _reference_request(bundle, pool, against, plan)
+            references = _open_references(stack, request, contenders)
         _open_backends(stack, bundle, plan, pool, contenders)
         if against is not None:
             contenders.running += references
             contenders.floor = stack.enter_context(MeasuringProcess("the floor", REFERENCE))
-            contenders.floor.ask("open", **_reference_request(bundle, pool, against, compiled=False))
+            contenders.floor.ask("open", **request, compiled=False)
         yield contenders
 
 
@@ -161,14 +162,12 @@ def _require_asked_precisions(plan: Plan, contenders: Contenders, failures: list
         ) from (failures[-1] if failures else None)
 
 
-def _open_references(
-    stack: contextlib.ExitStack, bundle: Bundle, pool: Path, run: Path, contenders: Contenders
-) -> list[Contender]:
+def _open_references(stack: contextlib.ExitStack, request: dict[str, Any], contenders: Contenders) -> list[Contender]:
     found = []
     for name, compiled in ((PYTORCH_EAGER, False), (PYTORCH_COMPILED, True)):
         process = stack.enter_context(MeasuringProcess(name, REFERENCE))
         try:
-            described = process.ask("open", **_reference_request(bundle, pool, run, compiled=compiled))
+            described = process.ask("open", **request, compiled=compiled)
         except MissingDependencyError as error:
             raise MissingDependencyError(f"{error}; --against runs PyTorch: pip install 'ganspect[export]'") from error
         except DeviceError as error:
@@ -180,5 +179,6 @@ def _open_references(
     return found
 
 
-def _reference_request(bundle: Bundle, pool: Path, run: Path, *, compiled: bool) -> dict[str, Any]:
-    return {"bundle": str(bundle.folder), "run": str(run), "pool": str(pool), "compiled": compiled}
+def _reference_request(bundle: Bundle, pool: Path, run: Path, plan: Plan) -> dict[str, Any]:
+    threads = plan.tuning.threads
+    return {"bundle": str(bundle.folder), "run": str(run), "pool": str(pool), "threads": threads}

@@ -54,7 +54,7 @@ def evaluate(
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
     dataset = open_test_data(bundle, data, data_path)
-    with open_verified(backend, bundle, mode=mode, precision=precision) as engine, progress_bar() as progress:
+    with open_verified(backend, bundle, precision=precision) as engine, progress_bar() as progress:
         evaluated = _measure(bundle, engine, dataset, mode, steps, curve, progress)
         metrics = metrics_of(evaluated)
         pictures = pictures_section(evaluated, Readout(bundle, engine))

@@ -35,7 +35,7 @@ def open_verified(
         name: as `open_backend` takes it, or `auto`.
         bundle: an opened bundle.
         mode: what it will do most: `auto` takes the fastest at that.
-        tuning: threads and more.
+        tuning: how the CPU is used.
         precision: of the convolutions; None: fp32, with `auto` any.
 
     Raises:

@@ -49,7 +49,7 @@ def verify_bundle(
         backends: names; none: every one that is installed and finds its device.
         precisions: of the convolutions; none: every one that a backend offers for this bundle.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
-        tuning: threads and more.
+        tuning: how the CPU is used.
 
     Raises:
         VerificationError: a file is not what was exported, or a backend's verdicts are not the reference's.
@@ -82,7 +82,7 @@ def check_pairs(
         bundle: a calibrated bundle.
         pairs: what to compare.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
-        tuning: threads and more.
+        tuning: how the CPU is used.
         skip: name a backend that cannot run after all, and go on.
 
     Raises:

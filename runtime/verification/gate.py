@@ -56,7 +56,7 @@ class Gate:
 
         Args:
             bundle: a calibrated bundle.
-            tuning: threads and more.
+            tuning: how the CPU is used.
             seed: of random images and blobs.
 
         Raises:
@@ -77,7 +77,7 @@ class Gate:
             backend: its name.
             precision: of the convolutions.
             flip_limit: largest allowed share of flips near the threshold.
-            tuning: threads and more.
+            tuning: how the CPU is used.
 
         Raises:
             GanspectError: it cannot be opened; see `open_backend`.

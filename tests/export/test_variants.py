@@ -55,3 +55,19 @@ def test_a_form_that_is_no_onnx_is_named(tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match=r"search\.phases\.onnx is not valid ONNX"):
         check_forms(tmp_path)
     assert find_forms("search", tmp_path) == {"phases": "search.phases.onnx"}
+
+
+def test_the_form_for_openvino_has_no_transposed_convolution_and_images_in_planes(tiny_bundle: Path) -> None:
+    for graph in ("score", "step", "generator"):
+        files = (tiny_bundle / f"{graph}.onnx", tiny_bundle / f"{graph}.phases.onnx")
+        plain, form = (onnx.load(path, load_external_data=False).graph for path in files)
+        assert "ConvTranspose" in {node.op_type for node in plain.node}
+        assert "ConvTranspose" not in {node.op_type for node in form.node}
+        assert any(node.name.endswith("_summed") for node in form.node)
+        assert any(node.name.endswith("_planes") for node in form.node)
+
+
+def test_gradients_of_means_are_numbers_and_those_of_activations_products(tiny_bundle: Path) -> None:
+    step = onnx.load(tiny_bundle / "step.onnx", load_external_data=False).graph
+    assert "Expand" not in {node.op_type for node in step.node}
+    assert any(node.name.endswith("_slopes") for node in step.node)

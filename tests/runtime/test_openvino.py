@@ -1,5 +1,6 @@
 """The OpenVINO backend beside ONNX Runtime on a real bundle, and what it says when it cannot run."""
 
+import os
 import sys
 
 import numpy as np
@@ -35,6 +36,12 @@ def test_scores_are_those_of_onnxruntime(bundle, tiles):
     np.testing.assert_allclose(other.score, found.score, rtol=2e-2)
     assert other.reconstruction.dtype == np.uint8
     assert other.steps.tolist() == found.steps.tolist()
+
+
+def test_the_threads_asked_for_are_taken(bundle):
+    for asked, taken in ((1, 1), (None, len(os.sched_getaffinity(0)))):
+        with open_backend("openvino", bundle, tuning=Tuning(threads=asked)) as backend:
+            assert backend.load("encoder").get_property("INFERENCE_NUM_THREADS") == taken
 
 
 def test_outputs_are_new_arrays(bundle, tiles):

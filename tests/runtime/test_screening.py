@@ -11,6 +11,8 @@ import pytest
 from ganspect.bundle import open_bundle
 from ganspect.errors import CalibrationError, ConfigError, ImageError, OutputError, SourceError
 from ganspect.opencv import cv2
+from ganspect.runtime import Inspector
+from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.results import KEYS, ResultsFile
 from ganspect.runtime.screening import ScreenOptions, screen_source
 from tests.runtime.conftest import change_manifest, set_scale, set_threshold, write_video
@@ -316,3 +318,17 @@ def test_frames_that_the_budget_leaves_without_a_score_are_counted(copy, tiny_bu
     warnings = json.loads((out / "summary.json").read_text())["warnings"]
     assert "1 frames have no score: this bundle's scores count after 2 iterations" in warnings[0]
     assert lines(out)[0]["verdict"] == "undecided"
+
+
+def test_the_tuning_reaches_the_backend(tiny_bundle, image_folder, tmp_path, monkeypatch):
+    got, load = [], Inspector.load
+
+    def noted(*arguments, **options):
+        got.append(options["tuning"])
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(Inspector, "load", noted)
+    screen_source(
+        tiny_bundle, str(image_folder), tmp_path / "out", ScreenOptions(tuning=Tuning(threads=1, arena=False))
+    )
+    assert got == [Tuning(threads=1, arena=False)]

@@ -118,3 +118,48 @@ def test_values_that_only_float32_reads_are_widened_once(toy_folder: Path) -> No
     # The generator's last ReLU, and the gradients that leave for the first convolution and the linear layer.
     assert "Relu" in widened
     assert "Mul" in widened
+
+
+def chain(*after: onnx.NodeProto, output: str, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """Return x (N,8,6,6) -> Conv(8, 8) -> `c` -> nodes -> output."""
+    weight = np.random.default_rng(0).standard_normal((8, 8, 3, 3)).astype(np.float32) * 0.1
+    given = [
+        onnx.numpy_helper.from_array(weight, "weight"),
+        onnx.numpy_helper.from_array(np.float32(2.0), "two"),
+        onnx.numpy_helper.from_array(np.array([1, 2, 3]), "axes"),
+    ]
+    nodes = [onnx.helper.make_node("Conv", ["x", "weight"], ["c"], name="conv", pads=[1] * 4), *after]
+    x = onnx.helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8, 6, 6])
+    outputs = [onnx.helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *shape])]
+    graph = onnx.helper.make_graph(nodes, "chain", [x], outputs, given)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape"),
+    [
+        (None, (8, 6, 6)),
+        (onnx.helper.make_node("Relu", ["c"], ["y"]), (8, 6, 6)),
+        (onnx.helper.make_node("Mul", ["c", "two"], ["y"]), (8, 6, 6)),
+        (onnx.helper.make_node("Concat", ["c", "c"], ["y"], axis=1), (16, 6, 6)),
+        (onnx.helper.make_node("DepthToSpace", ["c"], ["y"], blocksize=2), (2, 12, 12)),
+    ],
+)
+def test_an_output_of_the_graph_keeps_its_name_and_type(node: onnx.NodeProto | None, shape: tuple[int, ...]) -> None:
+    model = chain(output="c", shape=shape) if node is None else chain(node, output="y", shape=shape)
+    lowered = lower(model, "fp16")
+    onnx.checker.check_model(lowered, full_check=True)
+    x = np.random.default_rng(1).standard_normal((2, 8, 6, 6)).astype(np.float32)
+    plain, low = (
+        onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+        for one in (model, lowered)
+    )
+    assert low.dtype == np.float32
+    assert not np.array_equal(low, plain)
+    np.testing.assert_allclose(low, plain, rtol=2e-2, atol=2e-3)
+
+
+def test_squares_of_which_a_loss_is_made_stay_in_float32() -> None:
+    square = onnx.helper.make_node("Mul", ["c", "c"], ["square"])
+    mean = onnx.helper.make_node("ReduceMean", ["square", "axes"], ["y"], keepdims=0)
+    assert types_of(lower(chain(square, mean, output="y", shape=()), "fp16"))["square"] == TensorProto.FLOAT

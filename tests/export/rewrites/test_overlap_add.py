@@ -1,10 +1,14 @@
 """The rewrite beside ONNX's own transposed convolution, in ONNX Runtime, on fresh weights and images."""
 
+from collections.abc import Callable
+
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
 from ganspect.export.rewrites.overlap_add import rewrite_overlap_add
+from ganspect.export.rewrites.phase_convolutions import rewrite_phase_convolutions
 from tests.export.rewrites.models import SIZE, operators, run, upsampling
 
 
@@ -45,6 +49,17 @@ def test_one_weight_is_taken_apart_once() -> None:
     assert operators(rewritten).count("Transpose") == 1
     image = np.random.default_rng(0).standard_normal((1, 3, *SIZE)).astype(np.float32)
     np.testing.assert_allclose(run(rewritten, image=image), run(model, image=image), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rewrite", [rewrite_overlap_add, rewrite_phase_convolutions])
+def test_one_weight_at_two_strides_is_taken_apart_twice(rewrite: Callable[..., onnx.ModelProto]) -> None:
+    random = np.random.default_rng(2)
+    weight = random.standard_normal((3, 3, 4, 4)).astype(np.float32)
+    model = upsampling(weight, bias=False, strides=[2, 2], pads=[1] * 4)
+    model.graph.node.append(helper.make_node("ConvTranspose", ["out", "weight"], ["far"], name="far", strides=[4, 4]))
+    model.graph.output[0].name = "far"
+    image = random.standard_normal((1, 3, *SIZE)).astype(np.float32)
+    np.testing.assert_allclose(run(rewrite(model), image=image), run(model, image=image), rtol=1e-4, atol=1e-4)
 
 
 def test_the_model_given_is_not_changed() -> None:

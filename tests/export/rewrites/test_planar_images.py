@@ -77,6 +77,40 @@ def test_outputs_of_the_graph_stay_images() -> None:
     assert operators(rewrite_planar_images(model)) == ["Tanh"]
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+def test_slices_keep_the_order_of_their_axes(dtype: type) -> None:
+    nodes = [
+        helper.make_node("Slice", ["x", "begin", "end", "axes", "steps"], ["s"], name="cut"),
+        helper.make_node("Identity", ["s"], ["out"]),
+    ]
+    bounds = {"begin": [1, 0], "end": [9, -1], "axes": [3, -2], "steps": [3, 2]}
+    given = constants(**{name: np.array(value, dtype) for name, value in bounds.items()})
+    model = model_of(nodes, {"x": ["batch", 3, 8, 9]}, given)
+    rewritten = rewrite_planar_images(model)
+    assert "Reshape" in operators(rewritten)
+    np.testing.assert_array_equal(run(rewritten, x=IMAGES), run(model, x=IMAGES))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 9), (1, 1, 1, 1)])
+def test_one_image_beside_a_batch_stays_what_it_is(shape: tuple[int, ...]) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "one"], ["product"], name="product"),
+        helper.make_node("Slice", ["product", "begin", "end", "axes"], ["s"], name="cut"),
+        helper.make_node("Identity", ["s"], ["out"]),
+    ]
+    one = np.full(shape, 2, np.float32)
+    given = constants(one=one, begin=np.array([1]), end=np.array([5]), axes=np.array([2]))
+    model = model_of(nodes, {"x": ["batch", 3, 8, 9]}, given)
+    np.testing.assert_array_equal(run(rewrite_planar_images(model), x=IMAGES), run(model, x=IMAGES))
+
+
+def test_an_input_of_one_image_beside_a_batch_stays_what_it_is() -> None:
+    nodes = [helper.make_node("Sub", ["x", "y"], ["d"], name="sub"), helper.make_node("Identity", ["d"], ["out"])]
+    model = model_of(nodes, {"x": ["batch", 3, 8, 9], "y": [1, 3, 8, 9]})
+    given = {"x": IMAGES, "y": OTHER[:1]}
+    np.testing.assert_array_equal(run(rewrite_planar_images(model), **given), run(model, **given))
+
+
 def test_loop_bodies_are_rewritten_too(toy_folder: object) -> None:
     plain = onnx.load(f"{toy_folder}/search.onnx")
     body, before = (

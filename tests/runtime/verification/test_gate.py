@@ -132,6 +132,18 @@ def test_auto_takes_the_fastest_of_the_mode(verified, copy, capsys):
         assert f"auto: {name} in fp32, verified here, {said}" in capsys.readouterr().err
 
 
+def test_the_encoder_alone_is_timed_too_and_the_inspector_asks_for_its_mode(verified, copy, capsys):
+    folder = copy(verified[0])
+    record = json.loads((folder / VERIFICATION).read_text())
+    assert all(0 < entry["encoder_ms"] < entry["frame_ms"] for entry in record["entries"])
+    for entry in record["entries"]:
+        entry["encoder_ms"] = 1.0 if entry["backend"] == "onnxruntime" else 9.0
+    (folder / VERIFICATION).write_text(json.dumps(record))
+    with Inspector.load(folder, backend="auto", mode="encoder", tuning=Tuning(threads=1)) as inspector:
+        assert inspector.backend.name == "onnxruntime"
+    assert "1.0 ms for a tile's encoder score" in capsys.readouterr().err
+
+
 def test_auto_keeps_to_a_precision(verified):
     folder, _ = verified
     with open_verified("auto", open_bundle(folder), precision="fp32") as backend:
