@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from results_page import PAGE, results_page
 from suites import ROOT, Run, Suite, read_suites
 
-from ganspect.config import nearest, read_yaml
 from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
+from ganspect.sections import nearest, read_yaml
 from ganspect.train.systems import parse_recipe
 
 KEPT = (

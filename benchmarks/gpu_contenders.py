@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ganspect.bundle import open_bundle
-from ganspect.config import Recipe, read_yaml
+from ganspect.config import Recipe
 from ganspect.export.exporter import search_record
 from ganspect.export.floor import step_gflop
 from ganspect.export.formulas import Formulas, compose
@@ -27,6 +27,7 @@ from ganspect.runtime.backends import open_backend
 from ganspect.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from ganspect.runtime.rows import begin_state
 from ganspect.scoring import State
+from ganspect.sections import read_yaml
 from ganspect.train.run import build_system
 from ganspect.train.system import System
 from ganspect.train.systems import find_system, parse_recipe

@@ -12,7 +12,7 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from ganspect.config import Section
+from ganspect.sections import Section
 
 FILE = Path(__file__).with_name("suites.yaml")
 ROOT = Path(__file__).parents[1]

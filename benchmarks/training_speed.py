@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from ganspect import __version__
-from ganspect.config import read_yaml
 from ganspect.errors import GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 from ganspect.runtime.machine import machine
+from ganspect.sections import read_yaml
 from ganspect.train.compute import Compute, Precision
 from ganspect.train.systems import find_system, parse_recipe
 from ganspect.train.trainer import trial_step

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ganspect.bundle import Bundle, open_bundle
-from ganspect.config import known_precision, nearest
 from ganspect.errors import BundleError, ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import BACKENDS, find_engine
 from ganspect.runtime.engines import BuiltEngine, EngineCache, Port
 from ganspect.runtime.verification.command import verify_bundle
+from ganspect.sections import known_precision, nearest
 
 _AS_EXPORTED = "onnxruntime"
 """With what the targets begin that have no engines here: they load the ONNX graphs as export wrote them."""

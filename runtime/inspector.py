@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 
 from ganspect.bundle import Bundle, open_bundle
-from ganspect.config import nearest
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
 from ganspect.records import CalibrationRecord, Mode, Precision, Threshold
@@ -28,6 +27,7 @@ from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartS
 from ganspect.runtime.upcoming import Upcoming
 from ganspect.runtime.verdict import Verdict
 from ganspect.runtime.verification.choice import AUTO, open_verified
+from ganspect.sections import nearest
 
 _MODES = ("search", "encoder")
 _VERDICTS: dict[Outcome, Literal["normal", "anomalous", "undecided"]] = {

@@ -6,7 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ganspect.config import Positive, Recipe, Section
+from ganspect.config import Positive, Recipe
+from ganspect.sections import Section
 from ganspect.train.compute import Compute
 from ganspect.train.networks import Encoder, Generator, Pyramid
 from ganspect.train.optimizers import adam, descend

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from ganspect.config import Recipe, nearest, read_recipe, read_yaml, to_yaml
+from ganspect.config import Recipe, read_recipe, to_yaml
 from ganspect.errors import ConfigError
+from ganspect.sections import nearest, read_yaml
 
 
 @pytest.fixture

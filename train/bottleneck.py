@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganspect.config import Positive, Section
+from ganspect.config import Positive
+from ganspect.sections import Section
 from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.batch_norm import statistics_kept
 from ganspect.train.compute import Compute

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ganspect.config import Recipe, read_yaml
+from ganspect.config import Recipe
 from ganspect.datasets import Dataset, open_dataset
 from ganspect.datasets.catalogue import absolute_source
 from ganspect.errors import ConfigError, RunError
 from ganspect.progress import print_warning
+from ganspect.sections import read_yaml
 from ganspect.train.compute import Compute, choose_device, choose_precision, deterministic
 from ganspect.train.data import TrainingData, load_training_data, require_one_scale
 from ganspect.train.folder import RunFolder

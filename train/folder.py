@@ -17,11 +17,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ganspect import __version__
-from ganspect.config import Recipe, read_yaml, to_yaml
+from ganspect.config import Recipe, to_yaml
 from ganspect.datasets import Skipped
 from ganspect.errors import OutputError, RunError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.records import Health, TrainingRecord
+from ganspect.sections import read_yaml
 from ganspect.train.compute import Compute, DeviceChoice, Precision
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganspect.config import Positive, Section
+from ganspect.config import Positive
+from ganspect.sections import Section
 from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.batch_norm import statistics_kept
 from ganspect.train.compute import Compute

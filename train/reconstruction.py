@@ -10,7 +10,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ganspect.config import Section
+from ganspect.sections import Section
 from ganspect.train.averaging import Average, trainable_copy
 from ganspect.train.compute import Compute
 from ganspect.train.losses import Distance, mean_distance

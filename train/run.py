@@ -6,11 +6,12 @@ run = load_run(Path("run")); latents = run.system.encode(images)
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganspect.config import Recipe, read_yaml
+from ganspect.config import Recipe
 from ganspect.datasets import Sample, fingerprint, open_dataset, read_samples
 from ganspect.errors import DataError, RunError
 from ganspect.preprocess import Frame
 from ganspect.records import Health, TrainingRecord
+from ganspect.sections import read_yaml
 from ganspect.train.checkpoint import load_weights
 from ganspect.train.folder import RunFolder
 from ganspect.train.seeds import seeded

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganspect.config import Positive, Section
+from ganspect.config import Positive
+from ganspect.sections import Section
 from ganspect.train.compute import DeviceChoice, PrecisionChoice
 
 Rate = Annotated[float, Field(gt=0, le=1)]

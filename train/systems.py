@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganspect.config import Recipe, nearest, parse
+from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.scoring import SCORES
+from ganspect.sections import nearest, parse
 from ganspect.train.anogan import Anogan
 from ganspect.train.egbad import Egbad
 from ganspect.train.fanogan import Fanogan

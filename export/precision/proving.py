@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ganspect.bundle import MANIFEST, Bundle, open_bundle
-from ganspect.config import known_precision
 from ganspect.errors import ConfigError
 from ganspect.export.precision.int8 import QUANTIZED, Feeds, write_int8
 from ganspect.export.variants import find_forms
@@ -19,6 +18,7 @@ from ganspect.records import GateRecord, Manifest, Precision
 from ganspect.runtime.kept import tiles_to_keep
 from ganspect.runtime.verification.command import agreements, check_pairs, offering, print_results, require_passed
 from ganspect.runtime.verification.record import Verified
+from ganspect.sections import known_precision
 from ganspect.train.system import System
 
 _BATCH = 8

@@ -23,7 +23,7 @@ from ganspect.extras import extra
 
 def screen(
     bundle: BundleFolder,
-    source: Annotated[str, typer.Argument(help="Image, folder, video, camera number, rtsp://…, http://…, gst:… or watch:…")],
+    source: Annotated[str, typer.Argument(help="Image, folder, video, camera number, rtsp://…, gst:…, watch:…")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.jsonl, pictures and video.")] = Path(
         "out"
     ),

@@ -6,11 +6,11 @@ dataset = open_dataset("elpv:mono")
 import os
 from pathlib import Path
 
-from ganspect.config import nearest
 from ganspect.datasets.arrays import load_mnist, load_npz
 from ganspect.datasets.folders import load_folder
 from ganspect.datasets.samples import Dataset
 from ganspect.errors import DataError, MissingDependencyError
+from ganspect.sections import nearest
 
 NAMES = ("elpv", "mnist", "fashion-mnist")
 """Data sets known by name, before the colon."""

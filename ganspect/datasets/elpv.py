@@ -13,10 +13,10 @@ from typing import NamedTuple
 import elpv_dataset
 import numpy as np
 
-from ganspect.config import nearest
 from ganspect.datasets.images import read_image
 from ganspect.datasets.samples import Dataset, Sample
 from ganspect.errors import DataError
+from ganspect.sections import nearest
 
 KINDS = ("mono", "poly")
 TRAINING_SHARE = 0.8

@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import Any
 
 from ganspect.bundle import Bundle
-from ganspect.config import known_precision, nearest
 from ganspect.errors import ConfigError, MissingDependencyError
 from ganspect.records import Precision
 from ganspect.runtime.backends.backend import Backend
 from ganspect.runtime.backends.tuning import LATENCY, Tuning
+from ganspect.sections import known_precision, nearest
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganspect.bundle import Bundle
-from ganspect.config import known_precision
 from ganspect.errors import ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.runtime.backends.selection import find_engine
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.bench import BenchOptions
 from ganspect.runtime.bench.measurement import Measurement, Mode
+from ganspect.sections import known_precision
 
 LARGEST_BATCH = 4096
 _LONGEST_S = 3600

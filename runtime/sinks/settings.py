@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from ganspect.config import Section
 from ganspect.errors import ConfigError
+from ganspect.sections import Section
 
 VerdictKind: TypeAlias = Literal["normal", "anomalous", "undecided"]
 SinkName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]

@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ganspect.config import Positive, Section, parse, read_yaml
+from ganspect.config import Positive
 from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
 from ganspect.runtime.sinks.settings import SinkSettings
+from ganspect.sections import Section, parse, read_yaml
 
 _EXAMPLE = "configs/station_demo.yaml"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ganspect.bundle import MANIFEST, Bundle, open_bundle
-from ganspect.config import known_precision
 from ganspect.errors import BundleError, GanspectError, VerificationError
 from ganspect.progress import print_warning, progress_bar
 from ganspect.records import Precision
@@ -22,6 +21,7 @@ from ganspect.runtime.guard import Guard
 from ganspect.runtime.verification.agreement import FLIP_LIMIT, Agreement
 from ganspect.runtime.verification.gate import Gate
 from ganspect.runtime.verification.record import VERIFICATION, Verified, add_verified
+from ganspect.sections import known_precision
 
 Pair: TypeAlias = tuple[str, Precision]
 """A backend's name and the precision of its convolutions."""

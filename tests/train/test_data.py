@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganspect.config import parse
 from ganspect.datasets import open_dataset
 from ganspect.errors import ConfigError, DataError
 from ganspect.opencv import cv2
+from ganspect.sections import parse
 from ganspect.train.data import TrainingData, load_training_data
 from ganspect.train.fanogan import FanoganRecipe
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ganspect.config import read_yaml
 from ganspect.errors import ConfigError
+from ganspect.sections import read_yaml
 from ganspect.train.systems import SYSTEMS, find_system, parse_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
