@@ -236,7 +236,7 @@ PROGRAM = """
 import os, sys
 import ganspect.runtime.capture.video as video
 
-decode, calls = video._decode, []
+decode, calls = video.decode, []
 
 def decode_and_signal(capture):
     calls.append(1)
@@ -244,7 +244,7 @@ def decode_and_signal(capture):
         os.kill(os.getpid(), {signal})
     return decode(capture)
 
-video._decode = decode_and_signal
+video.decode = decode_and_signal
 from ganspect.cli import main
 main()
 """
@@ -332,3 +332,12 @@ def test_the_tuning_reaches_the_backend(tiny_bundle, image_folder, tmp_path, mon
         tiny_bundle, str(image_folder), tmp_path / "out", ScreenOptions(tuning=Tuning(threads=1, arena=False))
     )
     assert got == [Tuning(threads=1, arena=False)]
+
+
+def test_images_of_a_watched_folder_move_when_their_result_is_written(tiny_bundle, image_folder, tmp_path):
+    options = ScreenOptions(max_frames=3)
+    screen_source(tiny_bundle, f"watch:{image_folder}", tmp_path / "out", options)
+    lines = (tmp_path / "out/results.jsonl").read_text().splitlines()
+    moved = sorted(path.name for path in (image_folder / "done").iterdir())
+    assert moved == sorted(Path(json.loads(line)["source"]).name for line in lines)
+    assert len(moved) == 3
