@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ganspect.errors import ConfigError
 from ganspect.records import PRECISIONS, Precision
+from ganspect.redaction import redacted
 
 
 class Section(BaseModel):
@@ -45,7 +46,11 @@ def read_yaml(
         reason = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(f"cannot read the {what} {path}: {reason}; give a YAML file such as {such_as}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}; mend that line") from error
+        # Without the line itself, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" in line {mark.line + 1}"
+        reason = getattr(error, "problem", None) or "it cannot be read"
+        raise ConfigError(f"{path} is not valid YAML{where}: {reason}; mend that line") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings; expected 'key: value' lines as in {such_as}")
     for override in overrides:
@@ -126,7 +131,7 @@ def _sentence(error: ValidationError, model: type[BaseModel], origin: str) -> st
         known = _known_keys(model, [str(part) for part in location[:-1]])
         return f"{origin}: unknown key {key!r}; {nearest(str(location[-1]), known)}"
     reason = _REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    given = "" if first["type"] in ("missing", "value_error") else f" (given: {first['input']!r})"
+    given = "" if first["type"] in ("missing", "value_error") else f" (given: {redacted(repr(first['input']))})"
     if not key:
         return f"{origin}: {reason}"  # about several keys, which the reason names
     return f"{origin}: {key!r}: {reason[0].lower()}{reason[1:]}{given}; correct that key"

@@ -152,7 +152,8 @@ class _Run:
         except ImageError as error:
             if not self._source.many:
                 raise ImageError(f"{shot.source}: {error}") from error
-            self._source.skipped.append(Skipped(shot.source, str(error)))
+            self._source.skip(Skipped(shot.source, str(error)))
+            self._source.failed(shot)
             return
         if self._results is None:
             self._results = self._begin(stack)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from ganspect import redaction
 from ganspect.export.exporter import export_run
 from ganspect.opencv import cv2
 from ganspect.train.fit import train_recipe
@@ -26,6 +27,12 @@ TINY_RECIPE = {
 def _few_threads() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What one test hides must not hide what another one leaks.
+    monkeypatch.setattr(redaction, "_SECRETS", set())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,21 +1,21 @@
 """What kind of source a text names, and the text as it may be shown: without credentials.
 
 address = read_address("rtsp://admin:secret@10.0.0.5/stream1")
-print(address.kind, address.shown)     # rtsp rtsp://***@10.0.0.5/stream1
+print(address.kind, address.shown)     # network rtsp://***@10.0.0.5/stream1
 """
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
 
 from ganspect.datasets.images import SUFFIXES
+from ganspect.redaction import hide, redacted
 
 Kind: TypeAlias = Literal["camera", "network", "gstreamer", "watch", "folder", "image", "video", "absent"]
 
 _NETWORK = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "srt")
-_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Address:
         kind: what it is; `absent` where it looks like a path and nothing is there.
         text: as given; may hold credentials.
         shown: for logs, pages, metrics and results.
-        path: of a file or folder, else None.
+        path: of a file, folder or device, else None.
         number: of a camera, else None.
     """
 
@@ -43,41 +43,45 @@ class Address:
 
 
 def read_address(text: str) -> Address:
-    """Return what a text names; nothing is opened."""
+    """Return what a text names; nothing is opened. Credentials in it are shown nowhere from then on."""
     scheme, colon, rest = text.partition(":")
     if colon and scheme == "gst":
         return Address("gstreamer", text, redacted(text))
     if colon and scheme == "watch":
-        return Address("watch", text, text, Path(rest).expanduser())
+        return Address("watch", text, text, _expanded(rest))
     if "://" in text and scheme.lower() in _NETWORK:
+        _hide_login(rest)
         return Address("network", text, redacted(text))
-    if (number := re.fullmatch("(?:/dev/video)?([0-9]{1,4})", text)) and (text.startswith("/") or not _is_there(text)):
+    if (number := re.fullmatch("(?:/dev/video)?([0-9]{1,4})", text)) and (text.startswith("/") or not _mode(text)):
         return Address("camera", text, f"camera:{int(number[1])}", number=int(number[1]))
-    path = Path(text).expanduser()
-    if not text or not _is_there(text):
+    path, mode = _expanded(text), _mode(text)
+    if not text or not mode:
         return Address("absent", text, redacted(text), path)
-    if path.is_dir():
+    if stat.S_ISCHR(mode):  # /dev/v4l/by-id/…, whose names stay when cameras change places
+        return Address("camera", text, text, path)
+    if stat.S_ISDIR(mode):
         return Address("folder", text, text, path)
     return Address("image" if path.suffix.lower() in SUFFIXES else "video", text, text, path)
 
 
-def redacted(text: str) -> str:
-    """Return a text with the credentials of every URL in it hidden: user, password, and all values of its query."""
-    return re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+", lambda found: _without_credentials(found[0]), text)
+def _hide_login(rest: str) -> None:
+    """Hide user and password, whatever signs they hold: up to the last `@`."""
+    login, at, _ = rest.removeprefix("//").rpartition("@")
+    if at:
+        hide(login)
+        hide(login.partition(":")[2])
 
 
-def _without_credentials(url: str) -> str:
+def _expanded(text: str) -> Path:
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        return f"{url.partition('://')[0]}://{_HIDDEN}"
-    _, at, host = parts.netloc.rpartition("@")
-    query = re.sub(r"=[^&;]*", f"={_HIDDEN}", parts.query) if "=" in parts.query else parts.query and _HIDDEN
-    return urlunsplit((parts.scheme, f"{_HIDDEN}@{host}" if at else host, parts.path, query, ""))
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody who is not there
+        return Path(text)
 
 
-def _is_there(text: str) -> bool:
+def _mode(text: str) -> int:
+    """Return the kind of file, 0 where there is none."""
     try:
-        return Path(text).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):
-        return False
+        return _expanded(text).stat().st_mode
+    except (OSError, ValueError):
+        return 0

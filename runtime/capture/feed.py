@@ -9,6 +9,7 @@ behind and begins a new one; should the old one ever come back, it finds that it
 """
 
 import contextlib
+import logging
 import threading
 import time
 import zlib
@@ -19,9 +20,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from ganspect.datasets import Skipped
 from ganspect.errors import GanspectError, one_line
 from ganspect.preprocess import Frame
-from ganspect.runtime.capture.address import redacted
+from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.capture.buffers import Arrival, Buffer
 from ganspect.runtime.capture.source import Shot, Source
@@ -31,6 +33,8 @@ State: TypeAlias = Literal["opening", "live", "stalled", "frozen", "lost", "ende
 same one; lost: it failed and is tried again; ended: a file is through; stopped: the station stops."""
 
 _RATE_FRAMES = 60
+_TRIES_OF_A_FILE = 3
+_log = logging.getLogger("ganspect.station")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class FeedStatus:
         age_s: since the last frame; None before the first.
         frames_per_s: measured over the last frames; None before the second.
         size_hw: of the last frame; None before the first.
+        skipped: files that were left out.
         error: what the last failure said, without credentials; empty when there was none since it last came back.
     """
 
@@ -86,6 +91,7 @@ class FeedStatus:
     age_s: float | None
     frames_per_s: float | None
     size_hw: tuple[int, int] | None
+    skipped: int
     error: str
 
 
@@ -126,7 +132,7 @@ class Feed:
         self._thread = 0
         self._state: State = "opening"
         self._since_s = time.monotonic()
-        self._frames = self._opened = self._failures = self._abandoned = 0
+        self._frames = self._opened = self._failures = self._abandoned = self._skipped = 0
         self._arrivals_s: deque[float] = deque(maxlen=_RATE_FRAMES)
         self._size_hw: tuple[int, int] | None = None
         self._error = ""
@@ -138,7 +144,7 @@ class Feed:
             self._thread += 1
             number = self._thread
         thread = threading.Thread(target=self._run, args=(number,), name=f"camera {self.camera}", daemon=True)
-        self._threads.append(thread)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
 
     def check(self) -> FeedStatus:
@@ -147,7 +153,7 @@ class Feed:
         quiet_s = now_s - max(self._since_s, self._arrivals_s[-1] if self._arrivals_s else 0.0)
         if self._state == "live" and quiet_s > settings.stalled_after_s and not len(self.buffer):
             self._change("stalled")
-        hangs = self._state in ("opening", "live", "stalled") and not len(self.buffer)
+        hangs = self._state in ("opening", "live", "stalled", "frozen") and not len(self.buffer)
         if hangs and quiet_s > settings.abandon_after_s:
             with self._lock:
                 self._abandoned += 1
@@ -172,16 +178,21 @@ class Feed:
             age_s=time.monotonic() - arrivals[-1] if arrivals else None,
             frames_per_s=(len(arrivals) - 1) / took_s if took_s > 0 else None,
             size_hw=self._size_hw,
+            skipped=self._skipped,
             error=self._error,
         )
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Stop; a thread that hangs is left behind."""
+    def ask_to_stop(self) -> None:
+        """Say that it shall stop, without waiting."""
         self._stopping.set()
         source = self.source
         if source is not None and source.many:
             source.close()
         self.buffer.close()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop; a thread that hangs is left behind."""
+        self.ask_to_stop()
         end_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
@@ -203,6 +214,9 @@ class Feed:
                     self._fail(number, str(error))
                 except Exception as error:  # a camera's library may raise anything, and the line goes on
                     self._fail(number, f"{type(error).__name__}: {one_line(error)}")
+                if not self._settings.live and self._backoff.tries + 1 >= _TRIES_OF_A_FILE:
+                    self._change("ended")  # a file that cannot be read will not get better
+                    return
                 self._stopping.wait(self._backoff.next_s())
 
     def _read_through(self, number: int) -> bool:
@@ -210,6 +224,7 @@ class Feed:
         with self._open_source() as source:
             self._require_wanted(number)
             self.source = source
+            source.on_skip = self._note_skipped
             self._opened += 1
             repeats = _Repeats()
             begin_s = time.monotonic()
@@ -219,6 +234,8 @@ class Feed:
                     due_s = begin_s + shot.frame_index / source.frames_per_s
                     self._stopping.wait(max(0.0, due_s - time.monotonic()))
                 self._take(number, shot, repeats)
+            for sentence in source.warnings:
+                _log.warning("camera %s: %s", self.camera, sentence)
             if self._settings.live:
                 raise GanspectError(f"{source.name} ended; it is opened again")
         return not self._settings.loop
@@ -242,6 +259,10 @@ class Feed:
         sequence, self._frames = self._frames, self._frames + 1
         self.buffer.put(Arrival(self.camera, sequence, shot, arrived_ns, timestamp_ns))
         self._require_wanted(number)
+
+    def _note_skipped(self, entry: Skipped) -> None:
+        self._skipped += 1
+        _log.warning("camera %s: %s is left out: %s", self.camera, entry.name, entry.reason)
 
     def _fail(self, number: int, reason: str) -> None:
         self._require_wanted(number)

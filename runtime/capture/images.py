@@ -49,7 +49,7 @@ class FolderSource(Source):
             try:
                 shot = _read(path, index)
             except ImageError as error:
-                self.skipped.append(Skipped(str(path), str(error)))
+                self.skip(Skipped(str(path), str(error)))
                 continue
             yield shot
 

@@ -22,8 +22,8 @@ def open_source(source: str | Address, settings: SourceSettings = AS_IT_COMES) -
         MissingDependencyError: a pipeline, and this OpenCV has no GStreamer.
     """
     address = read_address(source) if isinstance(source, str) else source
-    if address.kind == "camera" and address.number is not None:
-        return CameraSource(address.number, settings)
+    if address.kind == "camera":
+        return CameraSource(address.text if address.number is None else address.number, settings)
     if address.kind == "network":
         return NetworkSource(address, settings)
     if address.kind == "gstreamer":

@@ -1,7 +1,7 @@
 """What every source of frames is: an iterator that knows its length where it can, and what it had to leave out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -66,6 +66,7 @@ class Source(ABC):
         frames_per_s: of a video or camera, None where there is none.
         many: whether one frame that cannot be used is left out (a folder) or ends the run (anything else).
         skipped: what was left out so far, with reasons.
+        on_skip: called with what is left out; by default it goes into `skipped`.
         warnings: what else a user should know, complete when the iteration has ended.
     """
 
@@ -76,6 +77,7 @@ class Source(ABC):
         self.frames_per_s = frames_per_s
         self.many = many
         self.skipped: list[Skipped] = []
+        self.on_skip: Callable[[Skipped], None] = self.skipped.append
         self.warnings: list[str] = []
 
     @abstractmethod
@@ -89,6 +91,13 @@ class Source(ABC):
 
     def done(self, shot: Shot) -> None:  # noqa: B027  (only a watched folder does something)
         """Take note that a frame's verdict is safe; a frame that is not done may come again after a restart."""
+
+    def failed(self, shot: Shot) -> None:  # noqa: B027  (likewise)
+        """Take note that a frame cannot be judged."""
+
+    def skip(self, entry: Skipped) -> None:
+        """Say that something is left out."""
+        self.on_skip(entry)
 
     def close(self) -> None:  # noqa: B027  (files that are read whole have nothing to free)
         """Free the camera or file."""

@@ -78,19 +78,19 @@ class VideoSource(Source):
 class CameraSource(Source):
     """A camera by its number; frames go on until the run is stopped."""
 
-    def __init__(self, number: int, settings: SourceSettings = AS_IT_COMES) -> None:
+    def __init__(self, device: int | str, settings: SourceSettings = AS_IT_COMES) -> None:
         """Open the camera and ask it for size, rate and format; it gives what it can.
 
         Raises:
             SourceError: it is not there.
         """
-        self._capture = opened_capture(number)
+        self._capture = opened_capture(device)
         _ask(self._capture, settings)
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
-        super().__init__(f"camera:{number}", length=None, frames_per_s=frames_per_s if frames_per_s > 0 else None)
+        super().__init__(f"camera:{device}", length=None, frames_per_s=frames_per_s if frames_per_s > 0 else None)
         if not self._capture.isOpened():
             raise SourceError(
-                f"camera {number} is not there or in use; see 'ls /dev/video*' for the numbers of this machine"
+                f"camera {device} is not there or in use; see 'ls /dev/video*' for the numbers of this machine"
             )
 
     def __iter__(self) -> Iterator[Shot]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ganspect.datasets import Skipped
 from ganspect.datasets.images import SUFFIXES, read_image
@@ -24,20 +25,86 @@ from ganspect.runtime.capture.source import Shot, Source, SourceSettings
 DONE, FAILED = "done", "failed"
 
 
+class _Identity(NamedTuple):
+    """What tells a file from another one that was given its name later."""
+
+    inode: int
+    size: int
+    changed_ns: int
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A file as it was last looked at."""
 
-    size: int
-    changed_ns: int
+    identity: _Identity
     since_s: float
+
+
+class Ledger:
+    """Which files of a folder were taken, and where they have to go; outlives a source that is opened anew.
+
+    Moves are noted by whoever has a verdict and made by the thread that looks at the folder, so that a share that hangs
+    holds up nobody else; one that fails is tried again.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing taken."""
+        self._lock = threading.Lock()
+        self._taken: dict[Path, _Identity] = {}
+        self._owed: dict[Path, str] = {}
+
+    def take(self, path: Path, identity: _Identity) -> None:
+        """Note that a file was given away."""
+        with self._lock:
+            self._taken[path] = identity
+
+    def is_taken(self, path: Path, identity: _Identity) -> bool:
+        """Return whether just this file was given away; one that took its name since was not."""
+        with self._lock:
+            return self._taken.get(path) == identity
+
+    def owe(self, path: Path, folder: str) -> None:
+        """Note that a file is to be moved."""
+        with self._lock:
+            self._owed[path] = folder
+
+    def settle(self) -> int:
+        """Move what is to be moved, and return how many files could not be."""
+        with self._lock:
+            owed = list(self._owed.items())
+        for path, folder in owed:
+            with contextlib.suppress(OSError):
+                self._move(path, folder)
+                with self._lock:
+                    self._owed.pop(path, None)
+                    self._taken.pop(path, None)
+        return len(self._owed)
+
+    def _move(self, path: Path, folder: str) -> None:
+        try:
+            identity = identity_of(path)
+        except FileNotFoundError:
+            return  # somebody took it away
+        if identity != self._taken.get(path, identity):
+            return  # another file has its name, and its turn is still to come
+        target = path.parent / folder / path.name
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            target = target.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}")
+        path.replace(target)
 
 
 class WatchSource(Source):
     """Images as they appear in a folder, in the order of their times; goes on until it is closed."""
 
-    def __init__(self, address: Address, settings: SourceSettings) -> None:
+    def __init__(self, address: Address, settings: SourceSettings, ledger: Ledger | None = None) -> None:
         """Look at the folder.
+
+        Args:
+            address: of the folder.
+            settings: how often it is looked at, and when a file is complete.
+            ledger: of the folder, from the source before this one; None: this is the first.
 
         Raises:
             SourceError: it is not there, or files cannot be moved out of it.
@@ -48,8 +115,9 @@ class WatchSource(Source):
         super().__init__(address.shown, length=None, many=True)
         self._folder = folder
         self._settings = settings
+        self._ledger = ledger or Ledger()
         self._seen: dict[Path, _Seen] = {}
-        self._given: set[Path] = set()
+        self._failing_s: dict[Path, float] = {}
         self._closed = threading.Event()
         try:
             for name in (DONE, FAILED):
@@ -65,65 +133,72 @@ class WatchSource(Source):
         """
         index = 0
         while not self._closed.is_set():
-            ready = self._ready()
-            for path in ready:
+            self._ledger.settle()
+            given = False
+            for path in self._ready():
                 shot = self._read(path, index)
                 if shot is not None:
-                    self._given.add(path)
+                    given = True
                     yield shot
                     index += 1
                 if self._closed.is_set():
                     return
-            if not ready:
+            if not given:
                 self._closed.wait(self._settings.poll_s)
 
     def done(self, shot: Shot) -> None:
-        """Move an image whose verdict is safe out of the way."""
-        self._move(Path(shot.source), DONE)
+        """Note that an image's verdict is safe; it is moved out of the way at the next look."""
+        self._ledger.owe(Path(shot.source), DONE)
+
+    def failed(self, shot: Shot) -> None:
+        """Note that an image cannot be judged; it is put aside at the next look."""
+        self._ledger.owe(Path(shot.source), FAILED)
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop looking, and move what is still to be moved."""
         self._closed.set()
+        self._ledger.settle()
 
     def _ready(self) -> list[Path]:
         """Return the images that have been the same for long enough, oldest first."""
         try:
-            found = [path for path in self._folder.iterdir() if _is_image(path) and path not in self._given]
+            found = [path for path in self._folder.iterdir() if _is_image(path)]
         except OSError as error:
             raise SourceError(f"{self.name} cannot be read: {error.strerror}; is the share still mounted?") from error
         now_s, seen = time.monotonic(), {}
         for path in found:
             with contextlib.suppress(OSError):  # taken away in between
-                status = path.stat()
-                before = self._seen.get(path)
-                same = before is not None and (before.size, before.changed_ns) == (status.st_size, status.st_mtime_ns)
-                seen[path] = before if same and before else _Seen(status.st_size, status.st_mtime_ns, now_s)
+                identity, before = identity_of(path), self._seen.get(path)
+                if not self._ledger.is_taken(path, identity):
+                    same = before is not None and before.identity == identity
+                    seen[path] = before if same and before else _Seen(identity, now_s)
         self._seen = seen
-        settled = [path for path, at in seen.items() if at.size and now_s - at.since_s >= self._settings.settle_s]
-        return sorted(settled, key=lambda path: (seen[path].changed_ns, path.name))
+        self._failing_s = {path: since_s for path, since_s in self._failing_s.items() if path in seen}
+        settled = [
+            path for path, at in seen.items() if at.identity.size and now_s - at.since_s >= self._settings.settle_s
+        ]
+        return sorted(settled, key=lambda path: (seen[path].identity.changed_ns, path.name))
 
     def _read(self, path: Path, index: int) -> Shot | None:
-        begin_ns = time.perf_counter_ns()
+        begin_ns, identity = time.perf_counter_ns(), self._seen[path].identity
         try:
-            changed_ns = path.stat().st_mtime_ns
             frame = read_image(path)
         except (ImageError, OSError) as error:
-            if not path.exists():
-                return None
-            if time.monotonic() - self._seen[path].since_s < self._settings.give_up_s:
-                return None  # its end may still be on the way
-            self.skipped.append(Skipped(str(path), str(error)))
-            self._move(path, FAILED)
+            # Its end may still be on the way, or the share is away for a moment.
+            since_s = self._failing_s.setdefault(path, time.monotonic())
+            if path.exists() and time.monotonic() - since_s >= self._settings.give_up_s:
+                self.skip(Skipped(str(path), str(error)))
+                self._ledger.take(path, identity)
+                self._ledger.owe(path, FAILED)
             return None
-        return Shot(str(path), index, changed_ns, frame, (time.perf_counter_ns() - begin_ns) / 1e6)
+        self._ledger.take(path, identity)
+        return Shot(str(path), index, identity.changed_ns, frame, (time.perf_counter_ns() - begin_ns) / 1e6)
 
-    def _move(self, path: Path, folder: str) -> None:
-        target = self._folder / folder / path.name
-        with contextlib.suppress(FileNotFoundError):
-            if target.exists():
-                target = target.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}")
-            path.replace(target)
-        self._given.discard(path)
+
+def identity_of(path: Path) -> _Identity:
+    """Return what tells a file from another of its name."""
+    status = path.stat()
+    return _Identity(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _is_image(path: Path) -> bool:

@@ -58,6 +58,8 @@ def show_history(
         ConfigError: a time that is none.
         OutputError: there is no history, or `out` cannot be written.
     """
+    if out is not None and form == "table":
+        raise ConfigError(f"--out {out} was given for a table, which is printed; add --format csv or --format jsonl")
     query = Query(camera, verdict, read_time(since), read_time(until), limit)
     with History.open(data / HISTORY if data.is_dir() else data, read_only=True) as history:
         if form == "table":
@@ -82,7 +84,10 @@ def read_time(text: str | None) -> int | None:
     if text is None:
         return None
     if ago := re.fullmatch("([0-9]{1,6})([smhd])", text):
-        at = datetime.now(timezone.utc) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        try:
+            at = datetime.now(timezone.utc) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        except OverflowError as error:
+            raise ConfigError(f"{text!r} is longer ago than there are dates; give less") from error
     else:
         try:
             at = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()

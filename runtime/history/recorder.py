@@ -55,7 +55,7 @@ class Recorder:
         self._most = held_at_most
         self._held: deque[Kept] = deque()
         self._bell = threading.Condition()
-        self._ending = self._given_up = False
+        self._ending, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -64,27 +64,31 @@ class Recorder:
         """Return how many entries are decided and not yet on disk."""
         return len(self._held)
 
-    def submit(self, entry: Entry, ticket: Any = None) -> None:
-        """Hand over an entry; waits while too many are held, so that none is ever thrown away.
+    def submit(self, entry: Entry, ticket: Any = None, *, timeout_s: float | None = None) -> bool:
+        """Hand over an entry; waits while too many are held, so that none is thrown away by itself.
 
         Args:
             entry: to keep.
-            ticket: given back with it when it is kept.
+            ticket: given back with it when it is kept; held as long, so it should be small.
+            timeout_s: how long to wait; None: as long as it takes.
+
+        Returns:
+            Whether it was taken.
         """
         with self._bell:
-            self._bell.wait_for(lambda: len(self._held) < self._most or self._ending)
+            if not self._bell.wait_for(lambda: len(self._held) < self._most or self._ending.is_set(), timeout_s):
+                return False
             self._held.append(Kept(entry, ticket))
             self._bell.notify_all()
+            return True
 
     def close(self, timeout_s: float = 10.0) -> int:
         """Keep what is held, and return how many entries could not be kept in time."""
         with self._bell:
-            self._ending = True
+            self._ending.set()
             self._bell.notify_all()
         self._thread.join(timeout_s)
-        with self._bell:
-            self._given_up = True
-            self._bell.notify_all()
+        self._given_up.set()
         return len(self._held)
 
     def __enter__(self) -> "Recorder":
@@ -100,7 +104,7 @@ class Recorder:
     def _run(self) -> None:
         while True:
             with self._bell:
-                self._bell.wait_for(lambda: self._held or self._ending)
+                self._bell.wait_for(lambda: self._held or self._ending.is_set())
                 batch = [self._held[index] for index in range(min(_BATCH, len(self._held)))]
             if not batch:
                 return
@@ -108,10 +112,9 @@ class Recorder:
                 self._history.append([kept.entry for kept in batch])
             except Exception as error:  # whatever it is: an entry that is not on disk is held, and tried again
                 self.alarm = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
-                with self._bell:
-                    if self._given_up:
-                        return
-                    self._bell.wait(_RETRY_S)
+                # Not woken by new entries: a full disk is asked once a second, however fast the line is.
+                if self._given_up.wait(_RETRY_S):
+                    return
                 continue
             self.alarm = ""
             with self._bell:

@@ -6,6 +6,7 @@ with History.open(path) as history:
 """
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -54,7 +55,7 @@ class History:
         elif not path.is_file():
             raise OutputError(f"there is no history at {path}; give the data folder of a station that has run")
         try:
-            target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
             connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             if not read_only:
@@ -92,20 +93,33 @@ class History:
                 raise OutputError(f"cannot write {self.path}: {one_line(error)}; free some space") from error
 
     def records(self, query: Query = ALL) -> Iterator[dict[str, Any]]:
-        """Yield what the query chooses, oldest first, as `Entry.record` with `number`, `label` and `labelled_ns`."""
-        where, values = query.where
-        chosen = f"SELECT number, label, labelled_ns, record FROM verdicts {where} ORDER BY number DESC"
-        if query.limit is not None:
-            chosen += f" LIMIT {int(query.limit)}"
-        with self._lock:
-            cursor = self._connection.execute(f"SELECT * FROM ({chosen}) ORDER BY number", values)
+        """Yield what the query chooses, oldest first, as `Entry.record` with `number`, `label` and `labelled_ns`.
+
+        A page at a time, each read by itself: a reader that takes its time does not keep the file from being tidied up.
+        """
+        last, where, values = self._before(query), *query.where
+        clause = f"{where} {'AND' if where else 'WHERE'} number > ? ORDER BY number LIMIT {_PAGE}"
         while True:
             with self._lock:
-                rows = cursor.fetchmany(_PAGE)
-            if not rows:
-                return
+                rows = self._connection.execute(
+                    f"SELECT number, label, labelled_ns, record FROM verdicts {clause}", (*values, last)
+                ).fetchall()
             for number, label, labelled_ns, record in rows:
                 yield {"number": number, **json.loads(record), "label": label, "labelled_ns": labelled_ns}
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def _before(self, query: Query) -> int:
+        """Return the number after which a query's newest verdicts begin."""
+        if query.limit is None:
+            return 0
+        where, values = query.where
+        with self._lock:
+            numbers = self._connection.execute(
+                f"SELECT number FROM verdicts {where} ORDER BY number DESC LIMIT ?", (*values, query.limit)
+            ).fetchall()
+        return int(numbers[-1][0]) - 1 if numbers else 0
 
     def after(self, number: int, limit: int) -> list[tuple[int, str, str]]:
         """Return number, uid and record (JSON) of up to `limit` verdicts after a number: what a sink owes."""
@@ -186,3 +200,9 @@ def _row(entry: Entry) -> tuple[Any, ...]:
         record["latency_ms"]["total"],
         entry.line,
     )
+
+
+def _reading(path: Path) -> str:
+    """Return how SQLite opens a history to read: where nobody writes and its folder is not ours, as it lies there."""
+    idle = not path.with_name(f"{path.name}-wal").exists()
+    return "ro&immutable=1" if idle and not os.access(path.parent, os.W_OK) else "ro"

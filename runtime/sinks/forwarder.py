@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganspect.errors import one_line
-from ganspect.runtime.capture.address import redacted
+from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.history.store import History
 
@@ -78,6 +78,8 @@ class Forwarder:
         send: Callable[[Sequence[Owed]], None],
         *,
         verdicts: Sequence[str] = (),
+        batch: int = _BATCH,
+        idle: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
     ) -> None:
         """Begin where the sink of this name has ended.
@@ -87,6 +89,8 @@ class Forwarder:
             history: what it delivers.
             send: delivers a batch; raises anything where it could not, and then gets it again.
             verdicts: kinds that are delivered; none: all.
+            batch: verdicts in one call of `send`; what was sent is noted after each.
+            idle: called now and then while nothing is owed, to stay in touch; may raise as `send`.
             backoff: waits after failures.
         """
         self.name = name
@@ -97,13 +101,16 @@ class Forwarder:
         self._at = history.delivered(name)
         self._delivered = self._failures = 0
         self._error = ""
+        self._batch = batch
+        self._idle = idle
+        self._noted = self._at
         self._bell = threading.Condition()
-        self._ending = False
+        self._ending, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
         self._thread.start()
 
     def notify(self) -> None:
-        """Say that there may be something new."""
+        """Say that there may be something new; while it fails, the waits are kept all the same."""
         with self._bell:
             self._bell.notify_all()
 
@@ -114,42 +121,48 @@ class Forwarder:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what is there if it goes at once, and end; the rest is delivered after the next start."""
-        with self._bell:
-            self._ending = True
-            self._bell.notify_all()
+        self._ending.set()
+        self.notify()
         self._thread.join(timeout_s)
+        self._given_up.set()
+        self._thread.join(_LOOK_S)
 
     def _run(self) -> None:
-        while True:
+        while not self._given_up.is_set():
             try:
-                owed = [Owed(*row) for row in self._history.after(self._at, _BATCH)]
-                if owed:
-                    self._deliver(owed)
+                if self._deliver_some():
                     continue
-                if self._ending:
+                if self._ending.is_set():
                     return
-                wait_s = _LOOK_S
+                self._idle()
+                with self._bell:
+                    self._bell.wait(_LOOK_S)
             except Exception as error:  # a broker or server may fail in any way; the sink lives on
-                self._note_failure(error)
-                if self._ending:
+                if self._given_up.is_set():
                     return
-                wait_s = self._backoff.next_s()
-            with self._bell:
-                if not self._ending:
-                    self._bell.wait(wait_s)
+                self._note_failure(error)
+                if self._ending.wait(self._backoff.next_s()):
+                    return
 
-    def _deliver(self, owed: Sequence[Owed]) -> None:
+    def _deliver_some(self) -> bool:
+        owed = [Owed(*row) for row in self._history.after(self._at, self._batch)]
+        if not owed:
+            return False
         wanted = [one for one in owed if not self._verdicts or one.record["verdict"] in self._verdicts]
         if wanted:
             self._send(wanted)
         self._at = owed[-1].number
-        self._history.note_delivered(self.name, self._at)
+        # What nobody wants is passed over in memory; noting it now and then is enough.
+        if wanted or self._at - self._noted >= _BATCH:
+            self._history.note_delivered(self.name, self._at)
+            self._noted = self._at
         self._delivered += len(wanted)
-        if wanted:
+        if wanted or self._error:
             self._backoff.reset()
             if self._error:
                 _log.warning("sink %s delivers again", self.name)
             self._error = ""
+        return True
 
     def _note_failure(self, error: Exception) -> None:
         reason = redacted(one_line(error))

@@ -5,7 +5,6 @@ tail -F station/results/verdicts.jsonl
 
 import os
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ganspect.files import require_writable
 from ganspect.runtime.sinks.forwarder import Owed
 
 CURRENT = "verdicts.jsonl"
-_OLD = re.compile(r"verdicts-\d{8}T\d{6}\.\d{9}Z\.jsonl")
+_OLD = re.compile(r"verdicts-\d{12}\.jsonl")
 
 
 class JsonLines:
@@ -42,6 +41,8 @@ class JsonLines:
         """
         path = self._folder / CURRENT
         content = "".join(f"{one.line}\n" for one in owed).encode()
+        if _is_torn(path):
+            content = b"\n" + content  # a power cut left half a line, to which the next one must not be glued
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             end = os.fstat(descriptor).st_size
@@ -56,19 +57,19 @@ class JsonLines:
         finally:
             os.close(descriptor)
         if end + len(content) >= self._rotate_bytes:
-            self._rotate(path)
+            self._rotate(path, owed[-1].number)
 
-    def _rotate(self, path: Path) -> None:
-        path.rename(self._new_name())
+    def _rotate(self, path: Path, number: int) -> None:
+        # By the last verdict's number in the history: the time of day may jump, and the newest would go first.
+        path.replace(self._folder / f"verdicts-{number:012d}.jsonl")
         old = sorted(entry for entry in self._folder.iterdir() if _OLD.fullmatch(entry.name))
         for entry in old[: max(0, len(old) - self._keep)]:
             entry.unlink(missing_ok=True)
 
-    def _new_name(self) -> Path:
-        """Return a name by the time of day that is not taken yet."""
-        while True:
-            now_ns = time.time_ns()
-            stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_ns // 10**9))
-            path = self._folder / f"verdicts-{stamp}.{now_ns % 10**9:09d}Z.jsonl"
-            if not path.exists():
-                return path
+
+def _is_torn(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return bool(file.seek(0, os.SEEK_END)) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False

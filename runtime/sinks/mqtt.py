@@ -5,6 +5,7 @@ Mqtt(MqttTarget("broker", topic="plant/line3/{camera}")).send(owed)
 `TOPIC/status`, retained, is `online` while the station runs and `offline` when it stops, crashes, or loses the network.
 """
 
+import contextlib
 import ssl
 import threading
 import time
@@ -75,10 +76,20 @@ class Mqtt:
                 self._disconnect()
                 raise ConnectionError(f"{self._target.host} did not acknowledge within {self._target.timeout_s:g} s")
 
+    def stay_connected(self) -> None:
+        """Connect if that is not so: who looks at the status sees the station also while nothing is to be sent.
+
+        Raises:
+            ConnectionError: the broker is not there, or refuses the station.
+        """
+        self._connect()
+
     def close(self) -> None:
         """Say that the station is gone, and hang up."""
-        if self._client is not None and self._connected.is_set():
-            self._client.publish(self._target.status_topic, b"offline", qos=1, retain=True).wait_for_publish(2.0)
+        client = self._client
+        if client is not None and self._connected.is_set():
+            with contextlib.suppress(RuntimeError, ValueError):  # the connection was lost in between
+                client.publish(self._target.status_topic, b"offline", qos=1, retain=True).wait_for_publish(2.0)
         self._disconnect()
 
     def _topic(self, one: Owed) -> str:

@@ -6,6 +6,7 @@ pictures.offer(entry, frame, verdict)      # never waits; pictures are encoded i
     station/pictures/2026-11-24/061502.123_left_3f2a…_heat.jpg
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -23,6 +24,7 @@ from ganspect.runtime.verdict import Verdict
 
 _log = logging.getLogger("ganspect.station")
 _WAITING = 32
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _FREED = 0.9
 """Share of the quota that is left after old pictures were removed, so that it is not done for each new one."""
 
@@ -79,8 +81,9 @@ class Pictures:
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what waits, and end."""
-        self._waiting.put(None)
-        self._thread.join(timeout_s)
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout_s)
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while (picture := self._waiting.get()) is not None:
@@ -107,19 +110,20 @@ class Pictures:
     def _make_room(self, needed: int) -> None:
         if self._used + needed <= self._quota:
             return
-        for path in sorted(self._pictures()):
+        found = sorted(self._pictures())
+        self._used = sum(path.stat().st_size for path in found)  # somebody may have tidied up
+        for path in found:
             if self._used + needed <= self._quota * _FREED:
                 break
             size = path.stat().st_size
             path.unlink(missing_ok=True)
             self._used -= size
-        for folder in self._folder.iterdir():
-            if folder.is_dir() and not any(folder.iterdir()):
+        for folder in self._folder.glob(_DAY):
+            with contextlib.suppress(OSError):  # it is not empty
                 folder.rmdir()
 
     def _pictures(self) -> list[Path]:
-        days = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-        return [*self._folder.glob(f"{days}/*_*.png"), *self._folder.glob(f"{days}/*_*_heat.jpg")]
+        return [*self._folder.glob(f"{_DAY}/*_*.png"), *self._folder.glob(f"{_DAY}/*_*_heat.jpg")]
 
 
 def _encoded(suffix: str, image: Frame) -> bytes:

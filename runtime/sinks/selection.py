@@ -11,7 +11,7 @@ from ganspect.preprocess import Frame
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.store import History
 from ganspect.runtime.inspector import Inspector
-from ganspect.runtime.sinks.forwarder import Forwarder, Owed, SinkStatus
+from ganspect.runtime.sinks.forwarder import Forwarder, SinkStatus
 from ganspect.runtime.sinks.jsonl import JsonLines
 from ganspect.runtime.sinks.pictures import Pictures
 from ganspect.runtime.sinks.settings import (
@@ -61,9 +61,7 @@ class Sinks:
                 if isinstance(one, PicturesSettings):
                     self.pictures.append(_pictures(one, data, inspector))
                 else:
-                    send = self._sender(one, data, station)
-                    name = one.name or one.kind
-                    self.forwarders.append(Forwarder(name, history, send, verdicts=one.verdicts))
+                    self.forwarders.append(self._forwarder(one, data, station, history))
         except BaseException:
             self.close()
             raise
@@ -92,13 +90,18 @@ class Sinks:
             close()
         self._closing.clear()
 
-    def _sender(
-        self, one: JsonLinesSettings | WebhookSettings | MqttSettings, data: Path, station: str
-    ) -> Callable[[Sequence[Owed]], None]:
+    def _forwarder(
+        self, one: JsonLinesSettings | WebhookSettings | MqttSettings, data: Path, station: str, history: History
+    ) -> Forwarder:
+        name = one.name or one.kind
         if isinstance(one, JsonLinesSettings):
-            return JsonLines(data / one.folder, rotate_bytes=round(one.rotate_mb * _MB), keep=one.keep_files).send
+            folder = data / one.folder.expanduser()
+            lines = JsonLines(folder, rotate_bytes=round(one.rotate_mb * _MB), keep=one.keep_files)
+            return Forwarder(name, history, lines.send, verdicts=one.verdicts)
         if isinstance(one, WebhookSettings):
-            return Webhook(one.url, timeout_s=one.timeout_s, token=secret_of(one.token_env)).send
+            webhook = Webhook(one.url, timeout_s=one.timeout_s, token=secret_of(one.token_env))
+            # One by one, so that what a server has taken is noted before the next one may fail.
+            return Forwarder(name, history, webhook.send, verdicts=one.verdicts, batch=1)
         with extra("station"):
             from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
 
@@ -106,8 +109,8 @@ class Sinks:
             MqttTarget(
                 host=one.host,
                 port=one.port,
-                topic=one.topic,
-                status_topic=one.status_topic,
+                topic=one.topic.replace("{station}", station),
+                status_topic=one.status_topic.replace("{station}", station),
                 client_id=one.client_id or f"ganspect-{station}",
                 username=one.username,
                 password=secret_of(one.password_env),
@@ -116,12 +119,12 @@ class Sinks:
             )
         )
         self._closing.append(mqtt.close)
-        return mqtt.send
+        return Forwarder(name, history, mqtt.send, verdicts=one.verdicts, idle=mqtt.stay_connected)
 
 
 def _pictures(settings: PicturesSettings, data: Path, inspector: Inspector) -> Pictures:
     return Pictures(
-        data / settings.folder,
+        data / settings.folder.expanduser(),
         inspector.grid,
         heat_scale=inspector.heat_scale(),
         quota_bytes=round(settings.quota_mb * _MB),

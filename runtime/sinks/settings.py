@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ganspect.errors import ConfigError
+from ganspect.redaction import hide
 from ganspect.sections import Section
 
 VerdictKind: TypeAlias = Literal["normal", "anomalous", "undecided"]
@@ -74,8 +75,10 @@ class WebhookSettings(_SinkSettings):
     @classmethod
     def _is_web(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the url of a webhook begins with http:// or https:// and names a host")
+        if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in url):
+            raise ValueError("the url of a webhook begins with http:// or https://, names a host and has no spaces")
+        if parts.port == 0:
+            raise ValueError("the url of a webhook has a port that is none")
         return url
 
 
@@ -85,8 +88,8 @@ class MqttSettings(_SinkSettings):
     Attributes:
         host: of the broker.
         port: of the broker.
-        topic: of verdicts; `{camera}` stands for the camera's name.
-        status_topic: `online` or `offline`, retained.
+        topic: of verdicts; `{station}` and `{camera}` stand for the names.
+        status_topic: `online` or `offline`, retained; `{station}` stands for the name.
         client_id: of the station on the broker; absent: `ganspect-` and the station's name.
         username: absent: none.
         password_env: environment variable that holds the password.
@@ -97,8 +100,8 @@ class MqttSettings(_SinkSettings):
     kind: Literal["mqtt"]
     host: str
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
-    topic: str = "ganspect/{camera}/verdict"
-    status_topic: str = "ganspect/status"
+    topic: str = "ganspect/{station}/{camera}/verdict"
+    status_topic: str = "ganspect/{station}/status"
     client_id: str | None = None
     username: str | None = None
     password_env: str | None = None
@@ -111,6 +114,12 @@ class MqttSettings(_SinkSettings):
         if not topic or any(sign in topic for sign in "+#\0"):
             raise ValueError(f"{topic!r} cannot be published to; a topic has neither '+' nor '#'")
         return topic
+
+    @model_validator(mode="after")
+    def _login(self) -> "MqttSettings":
+        if self.password_env is not None and self.username is None:
+            raise ValueError("password_env is given without username; give both or neither")
+        return self
 
 
 SinkSettings: TypeAlias = Annotated[
@@ -126,6 +135,9 @@ def secret_of(variable: str | None) -> str | None:
     """
     if variable is None:
         return None
-    if not (value := os.environ.get(variable)):
+    if not (value := os.environ.get(variable, "").strip()):
         raise ConfigError(f"the environment variable {variable} is named in the station file and not set; set it")
+    if not value.isprintable():
+        raise ConfigError(f"the environment variable {variable} holds signs that no password has; set it again")
+    hide(value)
     return value

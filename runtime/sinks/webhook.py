@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
-from ganspect.runtime.capture.address import redacted
+from ganspect.redaction import hide
 from ganspect.runtime.sinks.forwarder import Owed
 
 _log = logging.getLogger("ganspect.station")
@@ -43,24 +43,25 @@ class Webhook:
         """
         self.refused = 0
         self._url, login = _without_login(url)
+        parts = urlsplit(self._url)
+        self._shown = f"{parts.scheme}://{parts.netloc}"
+        # Addresses of webhooks are secrets as a whole: some services put their token into the path.
+        hide(f"{parts.path}?{parts.query}" if parts.query else parts.path if len(parts.path) > 8 else None)
+        hide(login)
         self._timeout_s = timeout_s
         self._headers = {"Content-Type": "application/json", "User-Agent": "ganspect"}
         if token is not None or login is not None:
             self._headers["Authorization"] = f"Basic {login}" if token is None else f"Bearer {token}"
         self._opener = urllib.request.build_opener(_NoRedirect)
-        self._sent: dict[str, None] = {}
 
     def send(self, owed: Sequence[Owed]) -> None:
-        """Send a batch; those that went before one failed are not sent again.
+        """Send a batch.
 
         Raises:
             OSError: no answer, or one that is no success.
         """
         for one in owed:
-            if one.uid not in self._sent:
-                self._post(one)
-                self._sent[one.uid] = None
-        self._sent.clear()
+            self._post(one)
 
     def _post(self, one: Owed) -> None:
         headers = {**self._headers, "Idempotency-Key": one.uid}
@@ -71,9 +72,9 @@ class Webhook:
         except urllib.error.HTTPError as error:
             with error:
                 if error.code not in _REFUSED:
-                    raise OSError(f"{redacted(self._url)} answered {error.code} {error.reason}") from None
+                    raise OSError(f"{self._shown} answered {error.code} {error.reason}") from None
             self.refused += 1
-            _log.error("%s refuses verdict %s: %s %s", redacted(self._url), one.uid, error.code, error.reason)
+            _log.error("%s refuses verdict %s: %s %s", self._shown, one.uid, error.code, error.reason)
 
 
 def _without_login(url: str) -> tuple[str, str | None]:

@@ -5,6 +5,8 @@ cameras.start()
 arrival = cameras.take(timeout_s=0.5)
 """
 
+import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,9 +22,12 @@ from ganspect.runtime.capture.buffers import (
     take_next,
 )
 from ganspect.runtime.capture.feed import Feed, FeedStatus
+from ganspect.runtime.capture.source import Shot, Source
+from ganspect.runtime.capture.watch import Ledger, WatchSource
 from ganspect.runtime.station.settings import CameraSettings
 
 ENDED = ("ended", "stopped")
+_log = logging.getLogger("ganspect.station")
 
 
 class Cameras:
@@ -48,13 +53,15 @@ class Cameras:
         """
         self._bell = Bell()
         self._last = -1
+        self._stopped = False
+        self._ledgers: dict[str, Ledger] = {}
         self.settings = {camera.name: camera for camera in cameras}
         self.feeds: dict[str, Feed] = {}
         for camera in cameras:
             address = camera.address(folder)
             if address.kind == "absent" or (address.kind == "watch" and address.path and not address.path.is_dir()):
                 open_source(address, camera.source_settings()).close()  # says what is wrong with it
-            opening = partial(open_source, address, camera.source_settings())
+            opening = self._opening(camera, address)
             buffer = _buffer(camera, address, self._bell)
             self.feeds[camera.name] = Feed(
                 camera.name, opening, buffer, camera.feed_settings(address), on_change=on_change
@@ -78,21 +85,46 @@ class Cameras:
         """Look after the cameras' threads, and return how each camera is."""
         return [feed.check() for feed in self.feeds.values()]
 
-    def done(self, arrival: Arrival) -> None:
-        """Tell the source that a frame's verdict is safe."""
-        source = self.feeds[arrival.camera].source
+    def done(self, camera: str, shot: Shot) -> None:
+        """Tell a camera's source that a frame's verdict is safe; never waits."""
+        source = self.feeds[camera].source
         if source is not None:
-            source.done(arrival.shot)
+            source.done(shot)
+
+    def failed(self, camera: str, shot: Shot) -> None:
+        """Tell a camera's source that a frame cannot be judged; never waits."""
+        source = self.feeds[camera].source
+        if source is not None:
+            source.failed(shot)
+
+    def settle(self) -> None:
+        """Let watched files move whose verdicts became safe after their camera was stopped."""
+        for name, ledger in self._ledgers.items():
+            if left := ledger.settle():
+                _log.warning("camera %s: %d files could not be moved and will be judged again", name, left)
 
     @property
     def ended(self) -> bool:
         """Return whether every camera was a file that is through, and all its frames were taken."""
         return all(feed.status().state in ENDED and not len(feed.buffer) for feed in self.feeds.values())
 
-    def stop(self) -> None:
-        """Stop capturing; frames that were captured can still be taken."""
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Stop capturing, all cameras at once; frames that were captured can still be taken."""
+        if self._stopped:
+            return
+        self._stopped = True
         for feed in self.feeds.values():
-            feed.stop()
+            feed.ask_to_stop()
+        end_s = time.monotonic() + timeout_s
+        for feed in self.feeds.values():
+            feed.stop(max(0.0, end_s - time.monotonic()))
+
+    def _opening(self, camera: CameraSettings, address: Address) -> Callable[[], Source]:
+        if address.kind != "watch":
+            return partial(open_source, address, camera.source_settings())
+        # What was taken and has to move is known longer than a source lives that fails and is opened anew.
+        ledger = self._ledgers.setdefault(camera.name, Ledger())
+        return partial(WatchSource, address, camera.source_settings(), ledger)
 
 
 def _buffer(camera: CameraSettings, address: Address, bell: Bell) -> Buffer:

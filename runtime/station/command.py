@@ -3,11 +3,11 @@
 run_station(Path("station.yaml"))
 """
 
+import contextlib
 import fcntl
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +56,11 @@ def run_station(path: Path) -> None:
 @contextmanager
 def _only_one(settings: StationSettings) -> Iterator[None]:
     folder = require_writable(settings.data)
-    with (folder / _LOCK).open("w") as file:
+    try:
+        lock = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise OutputError(f"cannot write {folder / _LOCK}: {error.strerror}; choose another data folder") from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -75,7 +79,8 @@ def _until_told() -> Iterator[threading.Event]:
         if stopping.is_set():
             os._exit(128 + number)
         stopping.set()
-        print("stopping: frames that were captured are still judged; once more ends at once", file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody reads it any more, and the drain must go on
+            os.write(2, b"stopping: frames that were captured are still judged; once more ends at once\n")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ganspect.runtime.capture.address import redacted
+from ganspect.redaction import redacted
 
 ROOT = "ganspect"
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ganspect.config import Positive
+from ganspect.errors import ConfigError
 from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
@@ -76,6 +77,11 @@ class CameraSettings(Section):
     stalled_after_s: Seconds = 3.0
     frozen_after_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
+    @field_validator("source", mode="before")
+    @classmethod
+    def _numbered(cls, source: object) -> object:
+        return str(source) if isinstance(source, int) and not isinstance(source, bool) else source
+
     @field_validator("name")
     @classmethod
     def _named(cls, name: str) -> str:
@@ -85,6 +91,8 @@ class CameraSettings(Section):
 
     @model_validator(mode="after")
     def _region(self) -> "CameraSettings":
+        if self.policy == "latest" and self.source.startswith("watch:"):
+            raise ValueError("a watched folder drops nothing; leave out policy, or say every")
         if self.roi_xyxy is not None:
             left, top, right, bottom = self.roi_xyxy
             if not (0 <= left < right and 0 <= top < bottom):
@@ -98,8 +106,8 @@ class CameraSettings(Section):
             return address
         prefix, colon, rest = self.source.partition(":")
         if colon and prefix == "watch":
-            return read_address(f"watch:{folder / Path(rest).expanduser()}")
-        return read_address(str(folder / Path(self.source).expanduser()))
+            return read_address(f"watch:{folder / expanded(Path(rest))}")
+        return read_address(str(folder / expanded(Path(self.source))))
 
     def source_settings(self) -> SourceSettings:
         """Return how the source is opened and read."""
@@ -128,7 +136,7 @@ class StationSettings(Section):
     """A station.
 
     Attributes:
-        name: of the station.
+        name: of the station: letters, digits, `-` and `_`.
         bundle: folder of a calibrated bundle, relative to this file.
         data: folder for history, pictures and logs, relative to this file.
         inspection: see `InspectionSettings`.
@@ -136,7 +144,7 @@ class StationSettings(Section):
         sinks: where verdicts go beside the history, each with a name of its own.
     """
 
-    name: str = "station"
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] = "station"
     bundle: Path
     data: Path
     inspection: InspectionSettings = InspectionSettings()
@@ -151,6 +159,9 @@ class StationSettings(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {what} are called {twice[0]!r}; give each a name of its own")
+        folders = [(sink.kind, sink.folder) for sink in self.sinks if sink.kind in ("jsonl", "pictures")]
+        if len(set(folders)) < len(folders):
+            raise ValueError("two sinks of one kind share a folder; give each a folder of its own")
         return self
 
 
@@ -163,6 +174,16 @@ def read_station(path: Path) -> StationSettings:
     content = read_yaml(path, [], what="station file", such_as=_EXAMPLE)
     settings = parse(content, StationSettings, origin=str(path))
     folder = path.absolute().parent
-    return settings.model_copy(
-        update={"bundle": folder / settings.bundle.expanduser(), "data": folder / settings.data.expanduser()}
-    )
+    return settings.model_copy(update={name: folder / expanded(getattr(settings, name)) for name in ("bundle", "data")})
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with `~` replaced.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path} names a user who is not there; write the path in full") from error

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,7 @@ from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.feed import FeedStatus
+from ganspect.runtime.capture.source import Shot
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.store import HISTORY, History
@@ -29,6 +31,7 @@ from ganspect.runtime.station.counts import Counts
 from ganspect.runtime.station.settings import StationSettings
 
 _LOOK_S = 0.25
+_STOPPING_S = 5.0
 _FAILURES_IN_A_ROW = 20
 _log = logging.getLogger("ganspect.station")
 
@@ -43,6 +46,7 @@ class Station:
         history: where verdicts go.
         recorder: puts them there.
         sinks: where they go beside that.
+        lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
     """
 
@@ -61,6 +65,8 @@ class Station:
         self._opened = ExitStack()
         self._alarm = ""
         self._in_a_row = 0
+        self.lost = 0
+        self._stopping = threading.Event()
 
     @classmethod
     def open(cls, settings: StationSettings, folder: Path) -> "Station":
@@ -102,6 +108,7 @@ class Station:
         Args:
             stopping: set by whoever wants the station to stop.
         """
+        self._stopping = stopping
         self.cameras.start()
         while not stopping.is_set() and not self.cameras.ended:
             self._next(_LOOK_S)
@@ -113,7 +120,8 @@ class Station:
     def close(self) -> int:
         """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
         self.cameras.stop()
-        left = self.recorder.close()
+        left = self.recorder.close() + self.lost
+        self.cameras.settle()
         self._opened.close()
         return left
 
@@ -142,12 +150,26 @@ class Station:
         waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
         entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
-        self.recorder.submit(entry, arrival)
         self.sinks.offer(entry, frame, verdict)
+        # Without its pixels: while the disk is full thousands of these are held.
+        shot = replace(arrival.shot, frame=arrival.shot.frame[:0, :0].copy())
+        self._submit(entry, (arrival.camera, shot))
         return True
+
+    def _submit(self, entry: Entry, ticket: tuple[str, Shot]) -> None:
+        """Hand a verdict over to be kept; while too many are held, look after the rest, and heed a stop."""
+        end_s = time.monotonic() + _STOPPING_S
+        while not self.recorder.submit(entry, ticket, timeout_s=_LOOK_S):
+            self._look()
+            if not self._stopping.is_set():
+                end_s = time.monotonic() + _STOPPING_S
+            elif time.monotonic() > end_s:
+                self.lost += 1
+                return
 
     def _unusable(self, arrival: Arrival, error: Exception) -> None:
         self.counts.unusable(arrival.camera, one_line(error))
+        self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say
             _log.warning("camera %s: %s", arrival.camera, error)
             return
@@ -170,7 +192,7 @@ class Station:
 
     def _kept(self, batch: Sequence[Kept]) -> None:
         for kept in batch:
-            self.cameras.done(kept.ticket)
+            self.cameras.done(*kept.ticket)
         self.sinks.notify()
 
     def _look(self) -> None:

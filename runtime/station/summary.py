@@ -2,6 +2,7 @@
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ganspect.runtime.station.station import Station
@@ -13,7 +14,7 @@ def summary_table(station: Station) -> Table:
     """Return frames, verdicts, losses and latency of each camera."""
     table = Table(
         *("camera", "frames", "normal, anomalous, undecided", "dropped", "unusable", "failures", "ms p50, p99"),
-        title=f"{station.settings.name}: {station.recorder.kept} verdicts in {station.history.path}",
+        title=escape(f"{station.settings.name}: {station.recorder.kept} verdicts in {station.history.path}"),
         title_justify="left",
         box=box.SIMPLE,
     )
@@ -25,7 +26,7 @@ def summary_table(station: Station) -> Table:
             str(status.frames),
             ", ".join(str(counts.verdicts[verdict]) for verdict in _VERDICTS),
             str(status.dropped),
-            str(counts.unusable),
+            str(counts.unusable + status.skipped),
             str(status.failures),
             "–" if latency is None else f"{latency[0]:.1f}, {latency[1]:.1f}",
         )

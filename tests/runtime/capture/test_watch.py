@@ -1,16 +1,20 @@
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ganspect.errors import SourceError
+from ganspect.datasets.images import read_image
+from ganspect.errors import ImageError, SourceError
 from ganspect.opencv import cv2
+from ganspect.runtime.capture import watch
 from ganspect.runtime.capture.address import read_address
 from ganspect.runtime.capture.source import SourceSettings
-from ganspect.runtime.capture.watch import WatchSource
+from ganspect.runtime.capture.watch import Ledger, WatchSource
 
 QUICK = SourceSettings(poll_s=0.01, settle_s=0.05, give_up_s=0.2)
+OTHER = cv2.imencode(".png", np.random.default_rng(1).integers(0, 256, (40, 40), np.uint8))[1].tobytes()
 PICTURE = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8))[1].tobytes()
 
 
@@ -42,10 +46,10 @@ def test_files_are_taken_once_and_move_away_when_their_verdict_is_safe(watched):
     assert names(folder) == ["a.png", "b.png"], "a verdict that is not safe yet may be lost"
     source.done(first)
     source.done(second)
-    assert names(folder) == []
-    assert names(folder / "done") == ["a.png", "b.png"]
     later(0.2, source.close)
     assert list(frames) == []
+    assert names(folder) == []
+    assert names(folder / "done") == ["a.png", "b.png"]
 
 
 def test_a_file_that_is_still_being_written_is_waited_for(watched):
@@ -81,12 +85,95 @@ def test_half_a_file_is_put_aside_and_the_next_one_goes_on(watched):
 
 
 def test_files_of_one_name_do_not_replace_each_other(watched):
-    folder, source = watched
-    frames = iter(source)
+    folder, _ = watched
     for _ in range(2):
         (folder / "part.png").write_bytes(PICTURE)
-        source.done(next(frames))
+        again = WatchSource(read_address(f"watch:{folder}"), QUICK)
+        again.done(next(iter(again)))
+        again.close()
     assert len(names(folder / "done")) == 2
+
+
+def test_a_file_that_took_the_name_of_one_that_is_done_is_judged_too(watched):
+    folder, source = watched
+    (folder / "part.png").write_bytes(PICTURE)
+    frames = iter(source)
+    first = next(frames)
+    (folder / "next.png").write_bytes(OTHER)
+    (folder / "next.png").replace(folder / "part.png")
+    source.done(first)
+    second = next(frames)
+    assert not np.array_equal(first.frame, second.frame)
+    source.done(second)
+    source.close()
+    assert names(folder / "done") == ["part.png"]
+
+
+def test_a_folder_of_done_files_that_was_taken_away_is_made_again(watched):
+    folder, source = watched
+    (folder / "part.png").write_bytes(PICTURE)
+    frames = iter(source)
+    shot = next(frames)
+    (folder / "done").rmdir()
+    source.done(shot)
+    later(0.2, source.close)
+    assert list(frames) == []
+    assert names(folder / "done") == ["part.png"]
+
+
+def test_what_was_taken_is_known_when_the_folder_is_opened_anew(watched):
+    folder, _ = watched
+    ledger = Ledger()
+    (folder / "part.png").write_bytes(PICTURE)
+    first = WatchSource(read_address(f"watch:{folder}"), QUICK, ledger)
+    shot = next(iter(first))
+    second = WatchSource(read_address(f"watch:{folder}"), QUICK, ledger)
+    later(0.3, second.close)
+    assert list(second) == [], "it is being judged"
+    first.done(shot)
+    assert ledger.settle() == 0
+    assert names(folder / "done") == ["part.png"]
+
+
+def test_a_move_that_fails_is_tried_again_and_nothing_is_judged_twice(watched, monkeypatch):
+    folder, source = watched
+    (folder / "part.png").write_bytes(PICTURE)
+    frames = iter(source)
+    source.done(next(frames))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("read-only")))
+        later(0.3, source.close)
+        assert list(frames) == []
+    assert names(folder) == ["part.png"]
+    assert source._ledger.settle() == 0
+    assert names(folder / "done") == ["part.png"]
+
+
+def test_what_cannot_be_judged_is_put_aside(watched):
+    folder, source = watched
+    (folder / "part.png").write_bytes(PICTURE)
+    source.failed(next(iter(source)))
+    source.close()
+    assert names(folder / "failed") == ["part.png"]
+
+
+def test_a_file_that_fails_is_not_read_without_a_pause_and_one_that_failed_once_is_not_given_up(watched, monkeypatch):
+    folder, source = watched
+    reads = []
+
+    def fail_at_first(path):
+        reads.append(path)
+        if len(reads) < 4:
+            raise ImageError(f"{path} cannot be read for a moment")
+        return read_image(path)
+
+    monkeypatch.setattr(watch, "read_image", fail_at_first)
+    (folder / "part.png").write_bytes(PICTURE)
+    begin_s = time.monotonic()
+    assert next(iter(source)).source.endswith("part.png")
+    assert len(reads) == 4
+    assert time.monotonic() - begin_s >= QUICK.settle_s + 3 * QUICK.poll_s * 0.9
+    assert source.skipped == []
 
 
 def test_no_such_folder(tmp_path):

@@ -48,7 +48,7 @@ def test_times(data, capsys):
     assert abs(read_time("2h") - (time.time_ns() - 7200 * 10**9)) < 5e9
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2h ago", "99", "2026-13-01", "9999999d"])
+@pytest.mark.parametrize("text", ["yesterday", "2h ago", "99", "2026-13-01", "9999999d", "2026-01-01T"])
 def test_what_is_no_time(data, text):
     with pytest.raises(ConfigError, match="is no time; give one such as"):
         show_history(data, since=text)
@@ -62,3 +62,13 @@ def test_no_history(tmp_path):
 def test_a_file_that_cannot_be_written(data, tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         show_history(data, form="csv", out=tmp_path / "none/shift.csv")
+
+
+def test_longer_ago_than_there_are_dates(data):
+    with pytest.raises(ConfigError, match="longer ago than there are dates"):
+        show_history(data, since="999999d")
+
+
+def test_a_file_for_a_table_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match="add --format csv"):
+        show_history(data, out=tmp_path / "x.csv")

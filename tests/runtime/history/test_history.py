@@ -168,6 +168,23 @@ def test_an_acknowledgement_that_fails_does_not_stop_the_recorder(history, caplo
     assert "cannot be moved" in caplog.text
 
 
+def test_while_too_many_are_held_submit_says_so_in_time(history, monkeypatch):
+    monkeypatch.setattr(history, "append", lambda entries: (_ for _ in ()).throw(OutputError("the disk is full")))
+    recorder = Recorder(history, lambda batch: None, held_at_most=2)
+    assert [recorder.submit(entry(number), timeout_s=0.05) for number in range(3)] == [True, True, False]
+    assert recorder.close(0.1) == 2
+
+
+def test_a_slow_reader_sees_pages_and_holds_nothing_open(history):
+    history.append([entry(number) for number in range(1200)])
+    with History.open(history.path, read_only=True) as reader:
+        found = reader.records(Query(limit=1100))
+        first = next(found)
+        history.append([entry(1200)])
+        assert history._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        assert [first["sequence"], *(record["sequence"] for record in found)] == list(range(100, 1201))
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

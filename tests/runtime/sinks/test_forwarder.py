@@ -104,3 +104,33 @@ def test_a_new_sink_owes_nothing_of_the_past(history):
     forwarder.notify()
     wait_for(lambda: receiver.got == [1], "only the new one")
     forwarder.close()
+
+
+def test_new_verdicts_do_not_shorten_the_waits_after_failures(history):
+    tries = []
+
+    def fail(owed):
+        tries.append(time.monotonic())
+        raise OSError("away")
+
+    forwarder = Forwarder("orders", history, fail, backoff=Backoff(0.2, 0.2))
+    end_s = time.monotonic() + 0.7
+    number = 0
+    while time.monotonic() < end_s:
+        history.append([entry(number)])
+        forwarder.notify()
+        number += 1
+    forwarder.close()
+    assert 2 <= len(tries) <= 9
+
+
+def test_a_sink_that_is_still_sending_when_the_station_ends_says_nothing_and_ends(history, caplog):
+    forwarder = Forwarder("slow", history, lambda owed: time.sleep(0.05), batch=1, **QUICK)
+    history.append([entry(number) for number in range(50)])
+    forwarder.notify()
+    forwarder.close(timeout_s=0.2)
+    assert not forwarder._thread.is_alive()
+    delivered = forwarder.status().delivered
+    assert 0 < delivered < 50
+    assert history.delivered("slow") == delivered
+    assert caplog.text == ""

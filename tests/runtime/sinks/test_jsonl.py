@@ -49,3 +49,14 @@ def test_what_was_written_of_a_batch_is_taken_back_when_the_disk_is_full(tmp_pat
     monkeypatch.undo()
     sink.send(owed(1, 2))
     assert lines(tmp_path / CURRENT) == [0, 1, 2]
+
+
+def test_half_a_line_that_a_power_cut_left_stays_by_itself(tmp_path):
+    sink = JsonLines(tmp_path, rotate_bytes=10**9, keep=3)
+    sink.send(owed(0))
+    with (tmp_path / CURRENT).open("ab") as file:
+        file.write(b'{"half": ')
+    sink.send(owed(1))
+    first, half, second = (tmp_path / CURRENT).read_text().splitlines()
+    assert half == '{"half": '
+    assert [json.loads(line)["sequence"] for line in (first, second)] == [0, 1]

@@ -106,6 +106,15 @@ def test_nothing_is_lost_while_the_broker_is_away(broker, listener, tmp_path):
     assert first_seen == sorted(first_seen)
 
 
+def test_the_station_is_seen_while_there_is_nothing_to_send(broker, listener, tmp_path):
+    with History.open(tmp_path / "history.sqlite") as history:
+        mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, timeout_s=5))
+        forwarder = Forwarder("mqtt", history, mqtt.send, idle=mqtt.stay_connected)
+        wait_for(lambda: ("ganspect/status", b"online") in listener.messages, "it is online")
+        forwarder.close()
+        mqtt.close()
+
+
 def test_no_broker_is_an_error(tmp_path):
     broker = Broker(tmp_path)
     broker.stop()

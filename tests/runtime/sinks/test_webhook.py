@@ -26,14 +26,15 @@ def test_each_verdict_is_a_post_with_its_id_and_the_token():
 
 
 @pytest.mark.parametrize("answer", [500, 503, 429, 401, 404, 302, "close", "hang"])
-def test_what_failed_is_sent_again_and_what_went_before_is_not(answer):
-    with web_server(200, answer) as server:
-        webhook, given = Webhook(server.url, timeout_s=0.3), owed(3)
+def test_what_failed_is_an_error_without_secrets_and_can_be_sent_again(answer):
+    with web_server(answer) as server:
+        webhook = Webhook(server.url, timeout_s=0.3)
         with pytest.raises(OSError) as caught:  # noqa: PT011
-            webhook.send(given)
+            webhook.send(owed(2))
         assert "hunter2" not in str(caught.value)
-        webhook.send(given)
-        assert taken(server) == [0, 1, 2]
+        assert "key" not in str(caught.value)
+        webhook.send(owed(2))
+        assert taken(server) == [0, 1]
 
 
 def test_a_user_in_the_address_is_basic_authorization():

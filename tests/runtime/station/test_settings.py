@@ -1,3 +1,4 @@
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,8 @@ from ganspect.errors import ConfigError
 from ganspect.runtime.station.settings import read_station
 
 CAMERA = "  - {name: left, source: line.avi}\n"
+CAMERAS = f"cameras:\n{CAMERA}"
+HEAD = "bundle: b\ndata: d\n"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -22,7 +25,7 @@ def refusal(folder: Path, text: str) -> str:
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
-    settings = read_station(written(tmp_path, f"bundle: b\ndata: ../d\ncameras:\n{CAMERA}"))
+    settings = read_station(written(tmp_path, f"bundle: b\ndata: ../d\n{CAMERAS}"))
     assert settings.bundle == tmp_path / "b"
     assert settings.data == tmp_path / "../d"
     assert settings.cameras[0].address(tmp_path).path == tmp_path / "line.avi"
@@ -44,15 +47,37 @@ def test_the_demo_is_valid():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"bundle: b\ndata: d\ncameras:\n{CAMERA}{CAMERA}", "two cameras are called 'left'; give each a name"),
-        ("bundle: b\ndata: d\ncameras: []\n", "'cameras'"),
-        (f"bundle: b\ndata: d\ncamera:\n{CAMERA}", "unknown key 'camera'; did you mean 'cameras'?"),
-        ("bundle: b\ndata: d\ncameras:\n  - {name: a b, source: '0'}\n", "'a b' is no name of a camera"),
-        ("bundle: b\ndata: d\ncameras:\n  - {name: a, source: '0', policy: newest}\n", "'cameras.0.policy'"),
-        ("bundle: b\ndata: d\ncameras:\n  - {name: a, source: '0', polcy: latest}\n", "did you mean 'policy'?"),
-        ("bundle: b\ndata: d\ncameras:\n  - {name: a, source: '0', roi_xyxy: [9, 0, 5, 5]}\n", "left < right"),
-        (f"data: d\ncameras:\n{CAMERA}", "'bundle': a value is missing"),
-        (f"bundle: b\ndata: d\ninspection: {{budget_ms: -1}}\ncameras:\n{CAMERA}", "'inspection.budget_ms'"),
+        (f"{HEAD}cameras:\n{CAMERA}{CAMERA}", "two cameras are called 'left'; give each a name"),
+        (f"{HEAD}cameras: []\n", "'cameras'"),
+        (f"{HEAD}camera:\n{CAMERA}", "unknown key 'camera'; did you mean 'cameras'?"),
+        (f"{HEAD}cameras:\n  - {{name: a b, source: '0'}}\n", "'a b' is no name of a camera"),
+        (f"{HEAD}cameras:\n  - {{name: a, source: '0', policy: newest}}\n", "'cameras.0.policy'"),
+        (f"{HEAD}cameras:\n  - {{name: a, source: '0', polcy: latest}}\n", "did you mean 'policy'?"),
+        (f"{HEAD}cameras:\n  - {{name: a, source: '0', roi_xyxy: [9, 0, 5, 5]}}\n", "left < right"),
+        (f"data: d\n{CAMERAS}", "'bundle': a value is missing"),
+        (f"{HEAD}inspection: {{budget_ms: -1}}\n{CAMERAS}", "'inspection.budget_ms'"),
+        (
+            "bundle: b\ndata: d\ncameras:\n  - {name: a, source: 'watch:x', policy: latest}\n",
+            "a watched folder drops nothing",
+        ),
+        (
+            f"bundle: b\ndata: d\nsinks: [{{kind: mqt, host: b}}]\n{CAMERAS}",
+            "unknown kind 'mqt'; did you mean 'mqtt'?",
+        ),
+        (
+            f"bundle: b\ndata: d\nsinks: [{{kind: jsonl}}, {{kind: jsonl}}]\n{CAMERAS}",
+            "two sinks are called 'jsonl'",
+        ),
+        (
+            f"bundle: b\ndata: d\nsinks: [{{kind: jsonl}}, {{kind: jsonl, name: x}}]\n{CAMERAS}",
+            "share a folder",
+        ),
+        (f"{HEAD}sinks: [{{kind: webhook, url: 'ftp://x'}}]\n{CAMERAS}", "begins with http://"),
+        (
+            f"bundle: b\ndata: d\nsinks: [{{kind: mqtt, host: b, password_env: P}}]\n{CAMERAS}",
+            "without username",
+        ),
+        (f"bundle: ~nobody-here/b\ndata: d\n{CAMERAS}", "names a user who is not there"),
         ("- a list\n", "holds no settings; expected 'key: value' lines as in configs/station_demo.yaml"),
     ],
 )
@@ -65,3 +90,25 @@ def test_no_such_file(tmp_path):
         ConfigError, match=r"cannot read the station file .*; give a YAML file such as configs/station_demo"
     ):
         read_station(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cameras: ['rtsp://admin:hunter2@h/1']\n",
+        "bundle: b\ndata: d\ncameras:\n  - {name: a, source: rtsp://admin:hunter2@h/1, policy: x}\n",
+        "bundle: b\ncameras: {source: rtsp://admin:hunter2@h/1\n",
+        "bundle: b\n  data: rtsp://admin:hunter2@h/1\n",
+    ],
+)
+def test_an_error_of_the_file_shows_no_password(tmp_path, text):
+    assert "hunter2" not in refusal(tmp_path, text)
+
+
+def test_the_example_of_the_guide_is_valid(tmp_path):
+    guide = (Path(__file__).parents[3] / "docs/station.md").read_text(encoding="utf-8")
+    example = textwrap.dedent(guide.partition("```yaml\n")[2].partition("   ```")[0])
+    settings = read_station(written(tmp_path, example))
+    assert [camera.name for camera in settings.cameras] == ["upper", "lower", "scanner"]
+    assert settings.cameras[1].address(tmp_path).number == 0
+    assert [sink.kind for sink in settings.sinks] == ["pictures", "mqtt"]

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -127,6 +128,64 @@ def test_a_frame_that_breaks_the_backend_is_counted_and_many_in_a_row_end_the_st
                 station.run(threading.Event())
                 assert station.counts.of("a").unusable == 4
         assert station.recorder.kept == 0
+
+
+def test_a_full_disk_holds_no_frames_and_the_station_still_stops(station_file, video_file, monkeypatch, tmp_path):
+    monkeypatch.setattr("ganspect.runtime.station.station._STOPPING_S", 0.3)
+    monkeypatch.setattr("ganspect.runtime.history.recorder._HELD_AT_MOST", 3)
+    station = Station.open(read_station(station_file(f"name: a, source: {video_file}, loop: true")), tmp_path)
+    station.recorder._most = 3
+    monkeypatch.setattr(station.history, "append", lambda _: (_ for _ in ()).throw(OutputError("the disk is full")))
+    stopping = threading.Event()
+    thread = threading.Thread(target=station.run, args=(stopping,))
+    thread.start()
+    wait_for(lambda: station.recorder.held == 3 and station.recorder.alarm, "the disk is full")
+    assert all(kept.ticket[1].frame.size == 0 for kept in station.recorder._held)
+    stopping.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    monkeypatch.setattr(station.recorder._thread, "join", lambda timeout=None: None)
+    assert station.close() >= 4
+
+
+def test_a_frame_that_cannot_be_judged_is_put_aside_in_a_watched_folder(station_file, image_folder, tmp_path):
+    path = station_file(f"name: a, source: 'watch:{image_folder}', roi_xyxy: [0, 0, 4000, 4000]")
+    stopping = threading.Event()
+    thread = threading.Thread(target=run, args=(path, stopping))
+    thread.start()
+    wait_for(lambda: len(list((image_folder / "failed").glob("*"))) == 4, "they are put aside")
+    stopping.set()
+    thread.join(10)
+    assert records(tmp_path) == []
+
+
+def test_what_is_left_out_is_logged_and_counted(station_file, image_folder, caplog):
+    (image_folder / "broken.png").write_bytes(b"no image at all")
+    station = run(station_file(f"name: a, source: {image_folder}"))
+    assert station.cameras.feeds["a"].status().skipped == 1
+    assert "broken.png is left out" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_ends_and_is_not_tried_for_ever(station_file, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image at all")
+    station = run(station_file("name: a, source: bad.png"))
+    assert station.cameras.feeds["a"].status().failures == 3
+
+
+def test_cameras_that_hang_stop_together(station_file):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        cameras = [f"name: c{number}, source: 'rtsp://127.0.0.1:{port}/1', open_timeout_s: 20" for number in range(4)]
+        path, stopping = station_file(*cameras), threading.Event()
+        station = Station.open(read_station(path), path.parent)
+        thread = threading.Thread(target=station.run, args=(stopping,))
+        thread.start()
+        wait_for(lambda: all(feed.status().state == "opening" for feed in station.cameras.feeds.values()), "they open")
+        begin_s = time.monotonic()
+        stopping.set()
+        thread.join(20)
+        station.close()
+        assert time.monotonic() - begin_s < 6
 
 
 def test_watched_files_move_when_their_verdict_is_on_disk(station_file, normal_frames, tmp_path):
