@@ -4,6 +4,7 @@ It is not in the base install: pip's wheel has no GStreamer and would hide the b
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 from ganspect.errors import MissingDependencyError
@@ -19,13 +20,22 @@ except ImportError as error:
 __all__ = ["cv2", "silenced"]
 
 
+_lock = threading.Lock()
+_silent: list[int] = []
+"""The level to go back to, once for each block that is entered: cameras open in threads side by side."""
+
+
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
     """Keep OpenCV's own log quiet inside the block: its complaints say nothing that a user could act on."""
     log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5; OpenCV 4, as on JetPack, has the functions in cv2 itself
-    level = log.getLogLevel()
-    log.setLogLevel(0)
+    with _lock:
+        _silent.append(_silent[0] if _silent else log.getLogLevel())
+        log.setLogLevel(0)
     try:
         yield
     finally:
-        log.setLogLevel(level)
+        with _lock:
+            level = _silent.pop()
+            if not _silent:
+                log.setLogLevel(level)

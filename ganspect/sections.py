@@ -26,6 +26,19 @@ class Section(BaseModel):
 SectionT = TypeVar("SectionT", bound=Section)
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """YAML's safe loader, which would let the last of two keys of one name win without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # As written, before merges (`<<`) are carried out, which may override keys on purpose.
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands there twice", problem_mark=node.start_mark)
+        return node
+
+
 def read_yaml(
     path: Path, overrides: list[str], *, what: str = "recipe", such_as: str = "configs/fanogan.yaml"
 ) -> dict[str, Any]:
@@ -41,7 +54,7 @@ def read_yaml(
         ConfigError: the file is missing or no YAML mapping, or an override has no `=`.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(f"cannot read the {what} {path}: {reason}; give a YAML file such as {such_as}") from error

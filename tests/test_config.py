@@ -38,6 +38,17 @@ def test_a_recipe_survives_writing_and_reading(recipe_file, tmp_path):
     assert read_recipe(copy, [], Recipe) == recipe
 
 
+def test_a_key_that_stands_there_twice_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("system: fanogan\nseed: 1\nseed: 2\n")
+    assert "the key 'seed' stands there twice" in _refusal(tmp_path / "a.yaml")
+
+
+def test_keys_that_a_merge_overrides_are_not_twice(tmp_path):
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert read_yaml(tmp_path / "a.yaml", [])["c"] == {"x": 3, "y": 4}
+
+
 def test_a_missing_file_is_named(tmp_path):
     assert "cannot read the recipe" in _refusal(tmp_path / "absent.yaml")
 

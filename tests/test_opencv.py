@@ -52,3 +52,15 @@ def test_a_corrupt_picture_prints_nothing(capfd):
     with silenced():
         assert cv2.imdecode(whole[:40], cv2.IMREAD_UNCHANGED) is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_opencv_is_silent_for_as_long_as_any_thread_asks_for_it():
+    log = getattr(cv2.utils, "logging", cv2)
+    level = log.getLogLevel()
+    first, second = silenced(), silenced()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert log.getLogLevel() == 0
+    second.__exit__(None, None, None)
+    assert log.getLogLevel() == level
