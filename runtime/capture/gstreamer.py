@@ -4,19 +4,15 @@ open_source("gst:nvarguscamerasrc ! video/x-raw(memory:NVMM),width=1280,height=7
     ! videoconvert ! video/x-raw,format=BGR")
 """
 
-import time
-from collections.abc import Iterator
-
 from ganspect.errors import MissingDependencyError, SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime.capture.address import Address
-from ganspect.runtime.capture.source import Shot, Source
-from ganspect.runtime.capture.video import decode, opened_capture
+from ganspect.runtime.capture.video import LiveCapture, opened_capture
 
 _SINK = "appsink drop=true max-buffers=1 sync=false"
 
 
-class GStreamerSource(Source):
+class GStreamerSource(LiveCapture):
     """A pipeline; what it must end in, `appsink`, is added where it is left out."""
 
     def __init__(self, address: Address) -> None:
@@ -36,24 +32,11 @@ class GStreamerSource(Source):
         pipeline = address.text.partition(":")[2].strip()
         if "appsink" not in pipeline:
             pipeline = f"{pipeline} ! {_SINK}"
-        self._capture = opened_capture(pipeline, cv2.CAP_GSTREAMER, {})
+        self._capture = opened_capture(pipeline, cv2.CAP_GSTREAMER)
         if not self._capture.isOpened():
             self.close()
             raise SourceError(f"the pipeline {self.name} does not start; try it with: gst-launch-1.0 PIPELINE")
 
-    def __iter__(self) -> Iterator[Shot]:
-        """Yield frames as they come.
-
-        Raises:
-            SourceError: the pipeline stopped.
-        """
-        index = 0
-        while (shot := decode(self._capture)) is not None:
-            frame, capture_ms = shot
-            yield Shot(self.name, index, time.time_ns(), frame, capture_ms)
-            index += 1
-        raise SourceError(f"the pipeline {self.name} stopped after {index} frames; see: GST_DEBUG=3")
-
-    def close(self) -> None:
-        """Stop the pipeline."""
-        self._capture.release()
+    def how_it_ended(self, count: int) -> str:
+        """Return the sentence for an end after so many frames."""
+        return f"the pipeline {self.name} stopped after {count} frames; see: GST_DEBUG=3"

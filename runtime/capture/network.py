@@ -4,17 +4,14 @@ for shot in NetworkSource(read_address("rtsp://10.0.0.5/stream1"), SourceSetting
     print(shot.frame_index, shot.frame.shape)
 """
 
-import time
-from collections.abc import Iterator
-
 from ganspect.errors import SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime.capture.address import Address
-from ganspect.runtime.capture.source import Shot, Source, SourceSettings
-from ganspect.runtime.capture.video import decode, opened_capture
+from ganspect.runtime.capture.source import SourceSettings
+from ganspect.runtime.capture.video import LiveCapture, opened_capture
 
 
-class NetworkSource(Source):
+class NetworkSource(LiveCapture):
     """A stream; frames go on until it fails."""
 
     def __init__(self, address: Address, settings: SourceSettings) -> None:
@@ -39,22 +36,9 @@ class NetworkSource(Source):
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
         self.frames_per_s = frames_per_s if 0 < frames_per_s < 1000 else None
 
-    def __iter__(self) -> Iterator[Shot]:
-        """Yield frames as they come.
-
-        Raises:
-            SourceError: the stream ended, broke, or gave nothing for the read timeout.
-        """
-        index = 0
-        while (shot := decode(self._capture)) is not None:
-            frame, capture_ms = shot
-            yield Shot(self.name, index, time.time_ns(), frame, capture_ms)
-            index += 1
-        raise SourceError(
-            f"{self.name} gave no frame for {self._read_timeout_s:g} s, or ended, after {index} frames; check the "
+    def how_it_ended(self, count: int) -> str:
+        """Return the sentence for an end after so many frames."""
+        return (
+            f"{self.name} gave no frame for {self._read_timeout_s:g} s, or ended, after {count} frames; check the "
             "network and the camera"
         )
-
-    def close(self) -> None:
-        """Hang up."""
-        self._capture.release()

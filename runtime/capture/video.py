@@ -6,6 +6,7 @@ warning says so. Promises are compared in time too, because of files with gaps, 
 
 import os
 import time
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -75,8 +76,35 @@ class VideoSource(Source):
             )
 
 
-class CameraSource(Source):
-    """A camera by its number; frames go on until the run is stopped."""
+class LiveCapture(Source):
+    """What cameras, streams and pipelines have in common: frames as they come, until they fail."""
+
+    _capture: Any
+
+    def __iter__(self) -> Iterator[Shot]:
+        """Yield frames as they come.
+
+        Raises:
+            SourceError: there are no more.
+        """
+        index = 0
+        while (shot := decode(self._capture)) is not None:
+            frame, capture_ms = shot
+            yield Shot(self.name, index, time.time_ns(), frame, capture_ms)
+            index += 1
+        raise SourceError(self.how_it_ended(index))
+
+    @abstractmethod
+    def how_it_ended(self, count: int) -> str:
+        """Return the sentence for an end after so many frames."""
+
+    def close(self) -> None:
+        """Free the camera, hang up, stop the pipeline."""
+        self._capture.release()
+
+
+class CameraSource(LiveCapture):
+    """A camera by its number or device; frames go on until the run is stopped."""
 
     def __init__(self, device: int | str, settings: SourceSettings = AS_IT_COMES) -> None:
         """Open the camera and ask it for size, rate and format; it gives what it can.
@@ -93,22 +121,9 @@ class CameraSource(Source):
                 f"camera {device} is not there or in use; see 'ls /dev/video*' for the numbers of this machine"
             )
 
-    def __iter__(self) -> Iterator[Shot]:
-        """Yield frames as the camera gives them.
-
-        Raises:
-            SourceError: it stopped giving frames.
-        """
-        index = 0
-        while (shot := decode(self._capture)) is not None:
-            frame, capture_ms = shot
-            yield Shot(self.name, index, time.time_ns(), frame, capture_ms)
-            index += 1
-        raise SourceError(f"{self.name} stopped giving frames after {index}; check its cable, then start again")
-
-    def close(self) -> None:
-        """Free the camera."""
-        self._capture.release()
+    def how_it_ended(self, count: int) -> str:
+        """Return the sentence for an end after so many frames."""
+        return f"{self.name} stopped giving frames after {count}; check its cable, then start again"
 
 
 def opened_capture(target: str | int, api: int = cv2.CAP_ANY, options: Mapping[int, int] = MappingProxyType({})) -> Any:
