@@ -147,8 +147,13 @@ class Feed:
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
 
-    def check(self) -> FeedStatus:
-        """Look whether frames come, leave a thread behind that hangs, and return the status."""
+    @property
+    def through(self) -> bool:
+        """Return whether no more frames will come, and all that came were taken."""
+        return self._state in ("ended", "stopped") and not len(self.buffer)
+
+    def check(self) -> None:
+        """Look whether frames come, and leave a thread behind that hangs."""
         now_s, settings = time.monotonic(), self._settings
         quiet_s = now_s - max(self._since_s, self._arrivals_s[-1] if self._arrivals_s else 0.0)
         if self._state == "live" and quiet_s > settings.stalled_after_s and not len(self.buffer):
@@ -161,7 +166,6 @@ class Feed:
                 self._error = f"the driver hung for {quiet_s:.0f} s; it is opened anew"
             self._change("lost")
             self.start()
-        return self.status()
 
     def status(self) -> FeedStatus:
         """Return the camera as it is now."""

@@ -121,11 +121,12 @@ class History:
             ).fetchall()
         return int(numbers[-1][0]) - 1 if numbers else 0
 
-    def after(self, number: int, limit: int) -> list[tuple[int, str, str]]:
-        """Return number, uid and record (JSON) of up to `limit` verdicts after a number: what a sink owes."""
+    def after(self, number: int, limit: int) -> list[tuple[int, str, str, str, str]]:
+        """Return number, uid, camera, verdict and record (JSON) of up to `limit` verdicts after a number."""
         with self._lock:
             return self._connection.execute(
-                "SELECT number, uid, record FROM verdicts WHERE number > ? ORDER BY number LIMIT ?", (number, limit)
+                "SELECT number, uid, camera, verdict, record FROM verdicts WHERE number > ? ORDER BY number LIMIT ?",
+                (number, limit),
             ).fetchall()
 
     def delivered(self, sink: str) -> int:

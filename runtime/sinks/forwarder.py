@@ -7,12 +7,10 @@ The history is the queue. How far a sink has come lies in it too, so a restart r
 yet noted; whoever gets a verdict again tells by its `id`.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ganspect.errors import one_line
 from ganspect.redaction import redacted
@@ -31,18 +29,16 @@ class Owed:
     Attributes:
         number: in the history; ascending.
         uid: its id.
+        camera: that it is of.
+        verdict: `normal`, `anomalous` or `undecided`.
         line: the record as one line of JSON.
     """
 
     number: int
     uid: str
+    camera: str
+    verdict: str
     line: str
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Return the record."""
-        record: dict[str, Any] = json.loads(self.line)
-        return record
 
 
 @dataclass(frozen=True)
@@ -104,15 +100,14 @@ class Forwarder:
         self._batch = batch
         self._idle = idle
         self._noted = self._at
-        self._bell = threading.Condition()
+        self._news = threading.Event()
         self._ending, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
         self._thread.start()
 
     def notify(self) -> None:
         """Say that there may be something new; while it fails, the waits are kept all the same."""
-        with self._bell:
-            self._bell.notify_all()
+        self._news.set()
 
     def status(self) -> SinkStatus:
         """Return the sink as it is now."""
@@ -130,13 +125,14 @@ class Forwarder:
     def _run(self) -> None:
         while not self._given_up.is_set():
             try:
+                self._news.clear()  # before looking: what comes meanwhile rings again
                 if self._deliver_some():
                     continue
                 if self._ending.is_set():
                     return
                 self._idle()
-                with self._bell:
-                    self._bell.wait(_LOOK_S)
+                self._note_success()
+                self._news.wait(_LOOK_S)
             except Exception as error:  # a broker or server may fail in any way; the sink lives on
                 if self._given_up.is_set():
                     return
@@ -148,7 +144,7 @@ class Forwarder:
         owed = [Owed(*row) for row in self._history.after(self._at, self._batch)]
         if not owed:
             return False
-        wanted = [one for one in owed if not self._verdicts or one.record["verdict"] in self._verdicts]
+        wanted = [one for one in owed if not self._verdicts or one.verdict in self._verdicts]
         if wanted:
             self._send(wanted)
         self._at = owed[-1].number
@@ -157,12 +153,15 @@ class Forwarder:
             self._history.note_delivered(self.name, self._at)
             self._noted = self._at
         self._delivered += len(wanted)
-        if wanted or self._error:
-            self._backoff.reset()
-            if self._error:
-                _log.warning("sink %s delivers again", self.name)
-            self._error = ""
+        if wanted:
+            self._note_success()
         return True
+
+    def _note_success(self) -> None:
+        self._backoff.reset()
+        if self._error:
+            _log.warning("sink %s delivers again", self.name)
+        self._error = ""
 
     def _note_failure(self, error: Exception) -> None:
         reason = redacted(one_line(error))

@@ -93,7 +93,7 @@ class Mqtt:
         self._disconnect()
 
     def _topic(self, one: Owed) -> str:
-        return self._target.topic.replace("{camera}", str(one.record["camera"]))
+        return self._target.topic.replace("{camera}", one.camera)
 
     def _connect(self) -> Client:
         if self._client is not None and self._connected.is_set():

@@ -26,7 +26,6 @@ from ganspect.runtime.capture.source import Shot, Source
 from ganspect.runtime.capture.watch import Ledger, WatchSource
 from ganspect.runtime.station.settings import CameraSettings
 
-ENDED = ("ended", "stopped")
 _log = logging.getLogger("ganspect.station")
 
 
@@ -81,9 +80,10 @@ class Cameras:
         self._last, arrival = found
         return arrival
 
-    def check(self) -> list[FeedStatus]:
-        """Look after the cameras' threads, and return how each camera is."""
-        return [feed.check() for feed in self.feeds.values()]
+    def check(self) -> None:
+        """Look after the cameras' threads."""
+        for feed in self.feeds.values():
+            feed.check()
 
     def done(self, camera: str, shot: Shot) -> None:
         """Tell a camera's source that a frame's verdict is safe; never waits."""
@@ -106,7 +106,7 @@ class Cameras:
     @property
     def ended(self) -> bool:
         """Return whether every camera was a file that is through, and all its frames were taken."""
-        return all(feed.status().state in ENDED and not len(feed.buffer) for feed in self.feeds.values())
+        return all(feed.through for feed in self.feeds.values())
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """Stop capturing, all cameras at once; frames that were captured can still be taken."""

@@ -65,6 +65,7 @@ class Station:
         self._opened = ExitStack()
         self._alarm = ""
         self._in_a_row = 0
+        self._look_again_s = 0.0
         self.lost = 0
         self._stopping = threading.Event()
 
@@ -196,6 +197,10 @@ class Station:
         self.sinks.notify()
 
     def _look(self) -> None:
+        """Look after cameras and disk, now and then: not for each of some hundred frames a second."""
+        if time.monotonic() < self._look_again_s:
+            return
+        self._look_again_s = time.monotonic() + _LOOK_S
         self.cameras.check()
         if self.recorder.alarm != self._alarm:
             self._alarm = self.recorder.alarm

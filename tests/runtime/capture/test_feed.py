@@ -116,8 +116,13 @@ def test_a_stream_that_stops_without_an_error_is_stalled_and_then_left_behind(ca
     settings = FeedSettings(stalled_after_s=0.05, abandon_after_s=0.2, backoff_first_s=0.005)
     one = camera([[1, hung, 99], [2, 3, threading.Event()]], settings)
     assert one.take(1) == [1]
-    wait_for(lambda: one.feed.check().state == "stalled", "it stalls")
-    wait_for(lambda: one.feed.check().abandoned == 1, "the thread is left behind")
+
+    def checked():
+        one.feed.check()
+        return one.feed.status()
+
+    wait_for(lambda: checked().state == "stalled", "it stalls")
+    wait_for(lambda: checked().abandoned == 1, "the thread is left behind")
     assert one.take(2) == [2, 3]
     hung.set()
     time.sleep(0.05)

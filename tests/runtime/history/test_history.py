@@ -77,7 +77,7 @@ def test_what_a_sink_owes_is_what_came_after_it_began(history):
     assert history.delivered("mqtt") == 1
     history.append([entry(1), entry(2)])
     owed = history.after(history.delivered("mqtt"), limit=10)
-    assert [number for number, _, _ in owed] == [2, 3]
+    assert [number for number, *_ in owed] == [2, 3]
     history.note_delivered("mqtt", 2)
     assert history.delivered("mqtt") == 2
 

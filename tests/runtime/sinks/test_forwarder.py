@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 
@@ -27,7 +28,7 @@ class Receiver:
     def __call__(self, owed) -> None:
         if self._failures:
             raise self._failures.pop(0)
-        self.got += [one.record["sequence"] for one in owed]
+        self.got += [json.loads(one.line)["sequence"] for one in owed]
 
 
 def wait_for(condition, what):

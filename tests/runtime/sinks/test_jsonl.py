@@ -3,13 +3,8 @@ import os
 
 import pytest
 
-from ganspect.runtime.sinks.forwarder import Owed
 from ganspect.runtime.sinks.jsonl import CURRENT, JsonLines
-from tests.runtime.history.entries import entry
-
-
-def owed(*numbers: int) -> list[Owed]:
-    return [Owed(number, one.uid, one.line) for number in numbers if (one := entry(number))]
+from tests.runtime.sinks.owed import owed
 
 
 def lines(path) -> list[int]:

@@ -8,9 +8,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.history import History
-from ganspect.runtime.sinks.forwarder import Forwarder, Owed
+from ganspect.runtime.sinks.forwarder import Forwarder
 from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
 from tests.runtime.history.entries import entry
+from tests.runtime.sinks.owed import owed
 from tests.runtime.sinks.servers import NO_BROKER, Broker
 
 pytestmark = pytest.mark.skipif(bool(NO_BROKER), reason=NO_BROKER)
@@ -67,13 +68,9 @@ def wait_for(condition, what):
         time.sleep(0.01)
 
 
-def owed(count: int, camera: str = "left") -> list[Owed]:
-    return [Owed(number, one.uid, one.line) for number in range(count) if (one := entry(number, camera=camera))]
-
-
 def test_verdicts_arrive_by_camera_and_the_station_shows_whether_it_is_there(broker, listener):
     mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, topic="plant/{camera}/verdict", timeout_s=5))
-    mqtt.send(owed(100, "upper"))
+    mqtt.send(owed(*range(100), camera="upper"))
     wait_for(lambda: listener.sequences() == list(range(100)), "all arrive")
     assert {topic for topic, _ in listener.messages} == {"ganspect/status", "plant/upper/verdict"}
     mqtt.close()
@@ -119,7 +116,7 @@ def test_no_broker_is_an_error(tmp_path):
     broker = Broker(tmp_path)
     broker.stop()
     with pytest.raises(ConnectionError, match=rf"127\.0\.0\.1:{broker.port} cannot be reached"):
-        Mqtt(MqttTarget("127.0.0.1", broker.port, timeout_s=2)).send(owed(1))
+        Mqtt(MqttTarget("127.0.0.1", broker.port, timeout_s=2)).send(owed(*range(1)))
 
 
 def test_a_wrong_password_is_an_error_and_the_right_one_is_let_in(tmp_path):
@@ -127,9 +124,9 @@ def test_a_wrong_password_is_an_error_and_the_right_one_is_let_in(tmp_path):
     try:
         wrong = MqttTarget("127.0.0.1", broker.port, username="station", password="wrong", timeout_s=2)
         with pytest.raises(ConnectionError, match="does not let the station in: Not authorized"):
-            Mqtt(wrong).send(owed(1))
+            Mqtt(wrong).send(owed(*range(1)))
         mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, username="station", password="right", timeout_s=5))
-        mqtt.send(owed(1))
+        mqtt.send(owed(*range(1)))
         mqtt.close()
     finally:
         broker.stop()

@@ -1,13 +1,8 @@
 import pytest
 
-from ganspect.runtime.sinks.forwarder import Owed
 from ganspect.runtime.sinks.webhook import Webhook
-from tests.runtime.history.entries import entry
+from tests.runtime.sinks.owed import owed
 from tests.runtime.sinks.servers import web_server
-
-
-def owed(count: int) -> list[Owed]:
-    return [Owed(number, one.uid, one.line) for number in range(count) if (one := entry(number))]
 
 
 def taken(server) -> list[int]:
@@ -16,7 +11,7 @@ def taken(server) -> list[int]:
 
 def test_each_verdict_is_a_post_with_its_id_and_the_token():
     with web_server() as server:
-        given = owed(3)
+        given = owed(*range(3))
         Webhook(server.url, timeout_s=5, token="t0ken").send(given)
     assert taken(server) == [0, 1, 2]
     headers = [headers for _, _, headers in server.requests]
@@ -30,22 +25,22 @@ def test_what_failed_is_an_error_without_secrets_and_can_be_sent_again(answer):
     with web_server(answer) as server:
         webhook = Webhook(server.url, timeout_s=0.3)
         with pytest.raises(OSError) as caught:  # noqa: PT011
-            webhook.send(owed(2))
+            webhook.send(owed(*range(2)))
         assert "hunter2" not in str(caught.value)
         assert "key" not in str(caught.value)
-        webhook.send(owed(2))
+        webhook.send(owed(*range(2)))
         assert taken(server) == [0, 1]
 
 
 def test_a_user_in_the_address_is_basic_authorization():
     with web_server() as server:
-        Webhook(server.url, timeout_s=5).send(owed(1))
+        Webhook(server.url, timeout_s=5).send(owed(*range(1)))
     assert server.requests[0][2]["Authorization"] == "Basic dXNlcjpodW50ZXIy"
 
 
 def test_what_the_server_refuses_for_good_does_not_hold_up_the_rest():
     with web_server(422) as server:
         webhook = Webhook(server.url, timeout_s=5)
-        webhook.send(owed(3))
+        webhook.send(owed(*range(3)))
     assert taken(server) == [1, 2]
     assert webhook.refused == 1
