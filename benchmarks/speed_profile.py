@@ -18,6 +18,8 @@ import onnxruntime
 from openvino import Core
 
 from ganspect.bundle import Bundle
+from ganspect.runtime.backends.forms import graph_file
+from ganspect.runtime.backends.openvino_devices import CPU_FORMS, OpenVino, compile_options
 from ganspect.runtime.rows import Rows
 
 BATCHES = (1, 16)
@@ -44,9 +46,9 @@ def profile(bundle: Bundle) -> list[dict[str, Any]]:
     for batch in BATCHES:
         inputs = _inputs(bundle, batch)
         found.append(_entry("onnxruntime", "fp32", batch, _of_onnxruntime(bundle.graph_path("step"), inputs)))
-        for precision, form in (("fp32", "phases"), ("bf16", "phases-bf16")):
-            if precision.upper() in ("FP32", *Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
-                nodes = _of_openvino(bundle.graph_path("step", form), inputs)
+        for precision in OpenVino.offers(bundle):
+            if precision != "int8":  # searches in float32
+                nodes = _of_openvino(graph_file(bundle, "step", precision, CPU_FORMS), inputs)
                 found.append(_entry("openvino", precision, batch, nodes))
     return found
 
@@ -65,7 +67,7 @@ _Nodes = Mapping[str, tuple[str, list[float]]]
 
 
 def _of_openvino(path: Path, inputs: Mapping[str, Any]) -> _Nodes:
-    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": "YES"}
+    options = {**compile_options("CPU"), "PERF_COUNT": "YES"}
     request = Core().compile_model(path, "CPU", options).create_infer_request()
     nodes: dict[str, tuple[str, list[float]]] = {}
     for run in range(_RUNS):

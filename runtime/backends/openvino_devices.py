@@ -22,7 +22,7 @@ from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.engines import Array, BuiltEngine, EngineCache, EngineKey, Port
 
 _CPU = "CPU"
-_CPU_FORMS: Forms = {"fp32": ("phases",), "bf16": ("phases-bf16", "bf16"), "int8": ("int8",)}
+CPU_FORMS: Forms = {"fp32": ("phases",), "bf16": ("phases-bf16", "bf16"), "int8": ("int8",)}
 _OTHER_FORMS: Forms = {"fp32": (), "fp16": ("fp16",), "int8": ("int8",)}
 _CAPABILITIES: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 
@@ -64,7 +64,7 @@ class OpenVino(Backend):
         self.version = _version()
         self.precision: Precision = precision
         self._bundle = bundle
-        self._options = _options(self._kind, tuning)
+        self._options = compile_options(self._kind, tuning)
         self._cache = EngineCache(bundle)
         self._requests: dict[str, InferRequest] = {}
         self._contents: list[Tensor] = []
@@ -182,10 +182,11 @@ class OpenVino(Backend):
 
 
 def _forms(device: str) -> Forms:
-    return _CPU_FORMS if device == _CPU else _OTHER_FORMS
+    return CPU_FORMS if device == _CPU else _OTHER_FORMS
 
 
-def _options(device: str, tuning: Tuning) -> dict[str, Any]:
+def compile_options(device: str, tuning: Tuning = LATENCY) -> dict[str, Any]:
+    """Return what a graph is compiled with for a device."""
     # The graphs say where they compute in a lower precision; left to itself, OpenVINO takes bfloat16 for everything.
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if device == _CPU:

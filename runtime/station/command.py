@@ -39,7 +39,7 @@ def run_station(path: Path) -> None:
         OutputError: another station has the data folder, or at the end verdicts could not be put on disk.
     """
     settings = read_station(path)
-    with _only_one(settings), set_up_logs(), _until_told() as stopping:
+    with _only_one(settings), set_up_logs(as_json=settings.log == "json"), _until_told() as stopping:
         with Station.open(settings, path.absolute().parent) as station:
             backend = station.inspector.backend
             _log.info("station %s runs with %s in %s; Ctrl-C stops it", settings.name, backend.name, backend.precision)

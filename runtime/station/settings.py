@@ -138,7 +138,8 @@ class StationSettings(Section):
     Attributes:
         name: of the station: letters, digits, `-` and `_`.
         bundle: folder of a calibrated bundle, relative to this file.
-        data: folder for history, pictures and logs, relative to this file.
+        data: folder for history, pictures and results, relative to this file.
+        log: how events are written to standard error: `text` for people, `json` for a collector.
         inspection: see `InspectionSettings`.
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
@@ -147,6 +148,7 @@ class StationSettings(Section):
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] = "station"
     bundle: Path
     data: Path
+    log: Literal["text", "json"] = "text"
     inspection: InspectionSettings = InspectionSettings()
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()

@@ -234,6 +234,17 @@ def test_what_is_on_disk_survives_a_kill_and_the_station_goes_on(station_file, s
     assert len({record["id"] for record in found}) == len(found)
 
 
+def test_the_log_can_be_json(station_file, image_folder):
+    path = station_file(f"name: a, source: {image_folder}", log="json")
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    events = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {"time", "level", "logger", "message"} == set(events[0])
+    assert any("runs with onnxruntime" in event["message"] for event in events)
+
+
 def test_two_stations_do_not_share_a_folder(station_file, started, video_file):
     path = station_file(f"name: line, source: {video_file}, loop: true")
     started(path)
