@@ -204,9 +204,9 @@ class Feed:
 
     def _run(self, number: int) -> None:
         with contextlib.suppress(_UnwantedError):
+            self._change("opening")
             while True:
                 self._require_wanted(number)
-                self._change("opening")
                 try:
                     if self._read_through(number):
                         self._change("ended")
@@ -222,6 +222,8 @@ class Feed:
                     self._change("ended")  # a file that cannot be read will not get better
                     return
                 self._stopping.wait(self._backoff.next_s())
+                self._require_wanted(number)
+                self._change("opening")
 
     def _read_through(self, number: int) -> bool:
         """Read a source to its end; return whether that was the end of all, False to begin again."""

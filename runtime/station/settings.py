@@ -176,7 +176,9 @@ def read_station(path: Path) -> StationSettings:
     content = read_yaml(path, [], what="station file", such_as=_EXAMPLE)
     settings = parse(content, StationSettings, origin=str(path))
     folder = path.absolute().parent
-    return settings.model_copy(update={name: folder / expanded(getattr(settings, name)) for name in ("bundle", "data")})
+    return settings.model_copy(
+        update={name: (folder / expanded(getattr(settings, name))).resolve() for name in ("bundle", "data")}
+    )
 
 
 def expanded(path: Path) -> Path:

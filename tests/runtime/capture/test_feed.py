@@ -108,6 +108,7 @@ def test_a_file_ends_and_one_that_loops_begins_again(camera):
     wait_for(lambda: one.feed.status().state == "ended", "the file ends")
     again = camera([[1, 2], [1, 2], [1]], FeedSettings(live=False, loop=True))
     assert again.take(5) == [1, 2, 1, 2, 1]
+    assert again.states == ["live"], "beginning again is no event"
     assert again.feed.status().failures == 0
 
 

@@ -27,7 +27,7 @@ def refusal(folder: Path, text: str) -> str:
 def test_paths_are_relative_to_the_file(tmp_path):
     settings = read_station(written(tmp_path, f"bundle: b\ndata: ../d\n{CAMERAS}"))
     assert settings.bundle == tmp_path / "b"
-    assert settings.data == tmp_path / "../d"
+    assert settings.data == tmp_path.parent / "d"
     assert settings.cameras[0].address(tmp_path).path == tmp_path / "line.avi"
 
 
