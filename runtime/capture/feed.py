@@ -12,20 +12,17 @@ import contextlib
 import logging
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from ganspect.datasets import Skipped
 from ganspect.errors import GanspectError, one_line
-from ganspect.preprocess import Frame
 from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.capture.buffers import Arrival, Buffer
+from ganspect.runtime.capture.repeats import Repeats
 from ganspect.runtime.capture.source import Shot, Source
 
 State: TypeAlias = Literal["opening", "live", "stalled", "frozen", "lost", "ended", "stopped"]
@@ -232,7 +229,7 @@ class Feed:
             self.source = source
             source.on_skip = self._note_skipped
             self._opened += 1
-            repeats = _Repeats()
+            repeats = Repeats()
             begin_s = time.monotonic()
             for shot in source:
                 self._require_wanted(number)
@@ -246,7 +243,7 @@ class Feed:
                 raise GanspectError(f"{source.name} ended; it is opened again")
         return not self._settings.loop
 
-    def _take(self, number: int, shot: Shot, repeats: "_Repeats") -> None:
+    def _take(self, number: int, shot: Shot, repeats: Repeats) -> None:
         arrived_ns, timestamp_ns = time.perf_counter_ns(), time.time_ns()
         self._arrivals_s.append(time.monotonic())
         height, width = shot.frame.shape[:2]
@@ -285,21 +282,3 @@ class Feed:
             return
         self._state, self._since_s = state, time.monotonic()
         self._on_change(self.status())
-
-
-class _Repeats:
-    """How long a camera has given one and the same frame."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._sum = -1
-        self._since_s = 0.0
-
-    def seconds(self, frame: Frame) -> float:
-        """Take in a frame, and return for how long it has been the same."""
-        found, now_s = zlib.crc32(np.ascontiguousarray(frame).data), time.monotonic()
-        if found != self._sum:
-            self._sum, self._since_s, self.count = found, now_s, 0
-            return 0.0
-        self.count += 1
-        return now_s - self._since_s
