@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ganspect.extras import extra
-from ganspect.preprocess import Frame
-from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.store import History
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.judged import Judged
 from ganspect.runtime.sinks.forwarder import Forwarder, SinkStatus
 from ganspect.runtime.sinks.jsonl import JsonLines
 from ganspect.runtime.sinks.pictures import Pictures
@@ -23,7 +22,6 @@ from ganspect.runtime.sinks.settings import (
     secret_of,
 )
 from ganspect.runtime.sinks.webhook import Webhook
-from ganspect.runtime.verdict import Verdict
 
 _MB = 1 << 20
 
@@ -66,10 +64,10 @@ class Sinks:
             self.close()
             raise
 
-    def offer(self, entry: Entry, frame: Frame, verdict: Verdict) -> None:
+    def offer(self, judged: Judged) -> None:
         """Give a frame that was just judged to those who keep pictures; never waits."""
         for pictures in self.pictures:
-            pictures.offer(entry, frame, verdict)
+            pictures.offer(judged.entry, judged.frame, judged.verdict)
 
     def notify(self) -> None:
         """Say that new verdicts are on disk."""

@@ -7,7 +7,7 @@ with Station.open(read_station(path), folder) as station:
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.judged import Judged
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
@@ -46,6 +47,7 @@ class Station:
         history: where verdicts go.
         recorder: puts them there.
         sinks: where they go beside that.
+        observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
     """
@@ -59,6 +61,7 @@ class Station:
         self.cameras = cameras
         self.history = history
         self.sinks = sinks
+        self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
@@ -68,6 +71,7 @@ class Station:
         self._look_again_s = 0.0
         self.lost = 0
         self._stopping = threading.Event()
+        self._paused = threading.Event()
 
     @classmethod
     def open(cls, settings: StationSettings, folder: Path) -> "Station":
@@ -112,11 +116,25 @@ class Station:
         self._stopping = stopping
         self.cameras.start()
         while not stopping.is_set() and not self.cameras.ended:
-            self._next(_LOOK_S)
+            if self.paused:
+                stopping.wait(_LOOK_S)
+            else:
+                self._next(_LOOK_S)
             self._look()
         self.cameras.stop()
         while self._next(0.0):
             pass
+
+    @property
+    def paused(self) -> bool:
+        """Return whether no frame is inspected at the moment; a live camera goes on and its frames are dropped."""
+        return self._paused.is_set()
+
+    def pause(self, paused: bool) -> None:
+        """Stop inspecting, or go on; may be called from any thread."""
+        if paused != self.paused:
+            _log.warning("inspection is paused" if paused else "inspection goes on")
+        (self._paused.set if paused else self._paused.clear)()
 
     def close(self) -> int:
         """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
@@ -151,7 +169,9 @@ class Station:
         waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
         entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
-        self.sinks.offer(entry, frame, verdict)
+        judged = Judged(arrival, frame, verdict, entry)
+        for observer in self.observers:
+            observer(judged)
         # Without its pixels: while the disk is full thousands of these are held.
         shot = replace(arrival.shot, frame=arrival.shot.frame[:0, :0].copy())
         self._submit(entry, (arrival.camera, shot))

@@ -130,6 +130,23 @@ def test_a_frame_that_breaks_the_backend_is_counted_and_many_in_a_row_end_the_st
         assert station.recorder.kept == 0
 
 
+def test_a_paused_station_judges_nothing_and_goes_on_where_it_was(station_file, image_folder):
+    station = Station.open(read_station(station_file(f"name: a, source: {image_folder}")), Path("/"))
+    stopping = threading.Event()
+    with station:
+        seen = []
+        station.observers.append(seen.append)
+        station.pause(True)
+        thread = threading.Thread(target=station.run, args=(stopping,))
+        thread.start()
+        wait_for(lambda: len(station.cameras.feeds["a"].buffer) == 4, "the frames wait")
+        assert not seen
+        station.pause(False)
+        thread.join(20)
+    assert [judged.entry.camera for judged in seen] == ["a"] * 4
+    assert {judged.arrival.sequence for judged in seen} == {0, 1, 2, 3}
+
+
 def test_a_full_disk_holds_no_frames_and_the_station_still_stops(station_file, video_file, monkeypatch, tmp_path):
     monkeypatch.setattr("ganspect.runtime.station.station._STOPPING_S", 0.3)
     monkeypatch.setattr("ganspect.runtime.history.recorder._HELD_AT_MOST", 3)
