@@ -40,19 +40,29 @@ def overlay(picture: Picture, verdict: Verdict, *, full_scale: float) -> Picture
     Returns:
         (H',W',3) BGR uint8, enlarged by a whole factor where the frame is small, with a bar for the text.
     """
+    return _titled(heat_panel(picture, verdict, full_scale=full_scale), verdict)
+
+
+def heat_panel(picture: Picture, verdict: Verdict, *, full_scale: float) -> Picture:
+    """Return the frame under its heat map with the regions' boxes: `overlay` without its line of text."""
     factor = _factor(picture)
     panel = _enlarge(_heated(picture, verdict, full_scale), factor)
     for region in verdict.regions:
         x1, y1, x2, y2 = (value * factor for value in region.xyxy)
         cv2.rectangle(panel, (x1, y1), (x2 - 1, y2 - 1), _WHITE, 1)
-    return _titled(panel, verdict)
+    return panel
+
+
+def plain_panel(picture: Picture) -> Picture:
+    """Return the frame at the size of its `heat_panel`."""
+    return _enlarge(picture, _factor(picture))
 
 
 def side_by_side(picture: Picture, verdict: Verdict, *, full_scale: float) -> Picture:
     """Return the frame on the left and its `overlay` on the right, (H',2W',3) BGR uint8."""
     right = overlay(picture, verdict, full_scale=full_scale)
     left = np.zeros_like(right)
-    plain = _enlarge(picture, _factor(picture))
+    plain = plain_panel(picture)
     left[_BAR_PX : _BAR_PX + plain.shape[0], : plain.shape[1]] = plain
     return np.concatenate([left, right], axis=1)
 

@@ -16,6 +16,9 @@ class Query:
         since_ns: time of day from which on; None: from the first.
         until_ns: time of day before which; None: to the last.
         limit: how many at most, the newest; None: all.
+        before: number in the history before which; None: to the last. For going back page by page.
+        flagged: those that are anomalous or undecided only.
+        uid: the one with this id.
     """
 
     camera: str | None = None
@@ -23,6 +26,9 @@ class Query:
     since_ns: int | None = None
     until_ns: int | None = None
     limit: int | None = None
+    before: int | None = None
+    flagged: bool = False
+    uid: str | None = None
 
     @property
     def where(self) -> tuple[str, list[object]]:
@@ -32,6 +38,9 @@ class Query:
             "verdict = ?": self.verdict,
             "timestamp_ns >= ?": self.since_ns,
             "timestamp_ns < ?": self.until_ns,
+            "number < ?": self.before,
+            "verdict <> ?": "normal" if self.flagged else None,
+            "uid = ?": self.uid,
         }
         given = {clause: value for clause, value in asked.items() if value is not None}
         return (f"WHERE {' AND '.join(given)}" if given else "", list(given.values()))

@@ -79,6 +79,11 @@ class Pictures:
         except queue.Full:
             self.dropped += 1
 
+    def heat_path(self, camera: str, timestamp_ns: int, uid: str) -> Path:
+        """Return where a verdict's picture with its heat map lies, if it was kept and is not gone."""
+        folder, stem = _place(camera, timestamp_ns, uid)
+        return self._folder / folder / f"{stem}_heat.jpg"
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what waits, and end."""
         with contextlib.suppress(queue.Full):
@@ -99,12 +104,11 @@ class Pictures:
         heat = side_by_side(shown, picture.verdict, full_scale=self._heat_scale)
         files = {".png": _encoded(".png", picture.frame), "_heat.jpg": _encoded(".jpg", heat)}
         self._make_room(sum(map(len, files.values())))
-        at_s = picture.entry.timestamp_ns / 1e9
-        folder = require_writable(self._folder / time.strftime("%Y-%m-%d", time.localtime(at_s)), free_mb=1)
-        clock = f"{time.strftime('%H%M%S', time.localtime(at_s))}.{int(at_s * 1000) % 1000:03d}"
-        stem = f"{clock}_{picture.entry.camera}_{picture.entry.uid}"
+        entry = picture.entry
+        folder, stem = _place(entry.camera, entry.timestamp_ns, entry.uid)
+        require_writable(self._folder / folder, free_mb=1)
         for suffix, content in files.items():
-            write_atomically(folder / f"{stem}{suffix}", content)
+            write_atomically(self._folder / folder / f"{stem}{suffix}", content)
             self._used += len(content)
 
     def _make_room(self, needed: int) -> None:
@@ -124,6 +128,13 @@ class Pictures:
 
     def _pictures(self) -> list[Path]:
         return [*self._folder.glob(f"{_DAY}/*_*.png"), *self._folder.glob(f"{_DAY}/*_*_heat.jpg")]
+
+
+def _place(camera: str, timestamp_ns: int, uid: str) -> tuple[str, str]:
+    """Return the folder of a verdict's pictures and how their names begin."""
+    at = time.localtime(timestamp_ns // 1_000_000_000)
+    clock = f"{time.strftime('%H%M%S', at)}.{timestamp_ns // 1_000_000 % 1000:03d}"
+    return time.strftime("%Y-%m-%d", at), f"{clock}_{camera}_{uid}"
 
 
 def _encoded(suffix: str, image: Frame) -> bytes:

@@ -10,18 +10,23 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ganspect.errors import OutputError
+from ganspect.extras import extra
 from ganspect.files import require_writable
 from ganspect.runtime.station.logs import set_up_logs
 from ganspect.runtime.station.settings import StationSettings, read_station
 from ganspect.runtime.station.station import Station
 from ganspect.runtime.station.summary import summary_table
+
+if TYPE_CHECKING:  # its packages are in an extra
+    from ganspect.runtime.page.server import Page
 
 _log = logging.getLogger("ganspect.station")
 _LOCK = ".station.lock"
@@ -36,14 +41,20 @@ def run_station(path: Path) -> None:
     Raises:
         ConfigError: the file cannot be used.
         GanspectError: the bundle, the data folder or a file that a camera names cannot be used.
+        ConfigError: the page's port is in use, or its token or certificate cannot be used.
         OutputError: another station has the data folder, or at the end verdicts could not be put on disk.
     """
-    settings = read_station(path)
-    with _only_one(settings), set_up_logs(as_json=settings.log == "json"), _until_told() as stopping:
-        with Station.open(settings, path.absolute().parent) as station:
-            backend = station.inspector.backend
-            _log.info("station %s runs with %s in %s; Ctrl-C stops it", settings.name, backend.name, backend.precision)
-            station.run(stopping)
+    settings, folder = read_station(path), path.absolute().parent
+    with (
+        _only_one(settings),
+        set_up_logs(as_json=settings.log == "json"),
+        _page(settings, folder) as page,
+        _until_told() as stopping,
+    ):
+        with Station.open(settings, folder) as station:
+            with nullcontext() if page is None else page.serving(station):
+                _greet(station, page)
+                station.run(stopping)
             left = station.close()
             Console().print(summary_table(station))
         if left:
@@ -68,6 +79,26 @@ def _only_one(settings: StationSettings) -> Iterator[None]:
                 f"another station is running with the data folder {folder}; stop it, or give this one its own"
             ) from error
         yield
+
+
+@contextmanager
+def _page(settings: StationSettings, folder: Path) -> Iterator["Page | None"]:
+    """Yield the page, if there is to be one; its port is taken at once, so that one in use is found out first."""
+    if settings.page is None:
+        yield None
+        return
+    with extra("station"):
+        from ganspect.runtime.page.server import Page
+
+    with Page.bound(settings.page, folder) as page:
+        yield page
+
+
+def _greet(station: Station, page: "Page | None") -> None:
+    backend = station.inspector.backend
+    _log.info("station %s runs with %s in %s; Ctrl-C stops it", station.settings.name, backend.name, backend.precision)
+    if page is not None:
+        Console().print(f"page: {page.address}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 counts.judged(entry); print(counts.of("left").verdicts)
 """
 
+import bisect
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from dataclasses import dataclass, field
 from ganspect.runtime.history.entry import Entry
 
 _LATENCIES = 10_000
+
+BOUNDS_MS = (5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 200.0, 500.0, 1000.0, 5000.0)
+"""Upper ends of the latency histogram's bins; the last bin has none."""
 
 
 @dataclass
@@ -21,12 +25,16 @@ class CameraCounts:
         unusable: frames that could not be judged.
         reason: why the last of them could not.
         latency_ms: from a frame's arrival to its verdict, of the last frames.
+        latency_bins: frames by latency since the start, see `BOUNDS_MS`; one more than bounds.
+        latency_sum_ms: of all frames.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     unusable: int = 0
     reason: str = ""
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    latency_bins: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    latency_sum_ms: float = 0.0
 
 
 class Counts:
@@ -39,10 +47,13 @@ class Counts:
 
     def judged(self, entry: Entry) -> None:
         """Count a verdict."""
+        latency_ms = entry.record["latency_ms"]["total"]
         with self._lock:
             counts = self._cameras[entry.camera]
             counts.verdicts[entry.verdict] += 1
-            counts.latency_ms.append(entry.record["latency_ms"]["total"])
+            counts.latency_ms.append(latency_ms)
+            counts.latency_bins[bisect.bisect_left(BOUNDS_MS, latency_ms)] += 1
+            counts.latency_sum_ms += latency_ms
 
     def unusable(self, camera: str, reason: str) -> None:
         """Count a frame that could not be judged."""
@@ -56,5 +67,10 @@ class Counts:
         with self._lock:
             counts = self._cameras[camera]
             return CameraCounts(
-                Counter(counts.verdicts), counts.unusable, counts.reason, deque(counts.latency_ms, maxlen=_LATENCIES)
+                Counter(counts.verdicts),
+                counts.unusable,
+                counts.reason,
+                deque(counts.latency_ms, maxlen=_LATENCIES),
+                list(counts.latency_bins),
+                counts.latency_sum_ms,
             )

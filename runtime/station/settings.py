@@ -15,6 +15,7 @@ from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
+from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import SinkSettings
 from ganspect.sections import Section, parse, read_yaml
 
@@ -143,6 +144,7 @@ class StationSettings(Section):
         inspection: see `InspectionSettings`.
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
+        page: in the browser, see `PageSettings`; absent: none.
     """
 
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] = "station"
@@ -152,6 +154,7 @@ class StationSettings(Section):
     inspection: InspectionSettings = InspectionSettings()
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()
+    page: PageSettings | None = None
 
     @model_validator(mode="after")
     def _unique(self) -> "StationSettings":

@@ -48,6 +48,8 @@ class Station:
         recorder: puts them there.
         sinks: where they go beside that.
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
+        bundle: which one judges, by the first 16 digits of its manifest's SHA-256.
+        turned_s: `time.monotonic()` when the loop last turned; one that hangs is known by it.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
     """
@@ -64,11 +66,12 @@ class Station:
         self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
-        self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
+        self.bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
         self._alarm = ""
         self._in_a_row = 0
         self._look_again_s = 0.0
+        self.turned_s = time.monotonic()
         self.lost = 0
         self._stopping = threading.Event()
         self._paused = threading.Event()
@@ -116,6 +119,7 @@ class Station:
         self._stopping = stopping
         self.cameras.start()
         while not stopping.is_set() and not self.cameras.ended:
+            self.turned_s = time.monotonic()
             if self.paused:
                 stopping.wait(_LOOK_S)
             else:
@@ -167,7 +171,7 @@ class Station:
             return True
         self._in_a_row = 0
         waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
-        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
+        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self.bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
         judged = Judged(arrival, frame, verdict, entry)
         for observer in self.observers:
@@ -181,6 +185,7 @@ class Station:
         """Hand a verdict over to be kept; while too many are held, look after the rest, and heed a stop."""
         end_s = time.monotonic() + _STOPPING_S
         while not self.recorder.submit(entry, ticket, timeout_s=_LOOK_S):
+            self.turned_s = time.monotonic()
             self._look()
             if not self._stopping.is_set():
                 end_s = time.monotonic() + _STOPPING_S

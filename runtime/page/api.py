@@ -1,0 +1,201 @@
+"""What the page answers: state and events, pictures, verdicts, and what an operator may do.
+
+GET  /api/state                      everything that the page shows
+GET  /api/events                     the same once a second, as server-sent events, with the charts' new points
+GET  /api/cameras/NAME/live.jpg      ?view=plain|heat|both, the newest frame; X-Verdict says what it is
+GET  /api/verdicts                   ?before=NUMBER&camera=NAME&flagged=1&limit=30, the newest first
+GET  /api/verdicts/ID/picture.jpg    frame and heat map of a flagged part
+POST /api/verdicts/ID/label          {"label": "normal" | "anomalous" | null}
+POST /api/pause                      {"paused": true}
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, TypeAlias, cast, get_args
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ganspect.errors import GanspectError, one_line
+from ganspect.redaction import redacted
+from ganspect.runtime.history.query import Query
+from ganspect.runtime.page.access import refuse
+from ganspect.runtime.page.health import health_of
+from ganspect.runtime.page.metrics import CONTENT_TYPE, Metrics
+from ganspect.runtime.page.pictures import LivePictures, View
+from ganspect.runtime.page.series import Series
+from ganspect.runtime.page.state import States, about
+from ganspect.runtime.station.station import Station
+
+_log = logging.getLogger("ganspect.station")
+_EVENT_S = 1.0
+_LOOKERS = 16
+_MOST = 100
+_LARGEST_BODY = 4 << 10
+_UID = re.compile("[0-9a-f]{32}")
+
+Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """Answers for one station.
+
+    Attributes:
+        ending: set when the page closes, so that streams of events end.
+    """
+
+    def __init__(self, station: Station, live: LivePictures, series: Series, *, pictures_per_s: float) -> None:
+        """Look at a station."""
+        self.ending = threading.Event()
+        self._station = station
+        self._live = live
+        self._series = series
+        self._states = States(station, series, live, pictures_per_s=pictures_per_s)
+        self._metrics = Metrics(station)
+        self._lookers = 0
+
+    def routes(self) -> list[Route]:
+        """Return what is answered, by address."""
+        return [
+            Route("/healthz", self._healthz),
+            Route("/metrics", self._metrics_text),
+            Route("/api/state", self._state),
+            Route("/api/events", self._events),
+            Route("/api/cameras/{camera}/live.jpg", self._live_picture),
+            Route("/api/verdicts", self._verdicts),
+            Route("/api/verdicts/{uid}/picture.jpg", self._picture),
+            Route("/api/verdicts/{uid}/label", self._label, methods=["POST"]),
+            Route("/api/pause", self._pause, methods=["POST"]),
+        ]
+
+    async def _healthz(self, request: Request) -> Response:
+        ok = (await run_in_threadpool(health_of, self._station)).ok
+        return JSONResponse({"status": "ok" if ok else "failing"}, 200 if ok else 503)
+
+    async def _metrics_text(self, request: Request) -> Response:
+        return Response(await run_in_threadpool(self._metrics.text), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _state(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self._states.now))
+
+    async def _events(self, request: Request) -> Response:
+        if self._lookers >= _LOOKERS:
+            return refuse(503, f"{_LOOKERS} browsers look at this page already; close one")
+        return StreamingResponse(self._told(), media_type="text/event-stream")
+
+    async def _told(self) -> AsyncIterator[str]:
+        self._lookers += 1
+        seen = dict.fromkeys(self._station.cameras.feeds, 0)
+        try:
+            while not self.ending.is_set():
+                state = await run_in_threadpool(self._states.now)
+                points = {camera: self._series.since(camera, second) for camera, second in seen.items()}
+                seen.update({camera: int(found[-1]["second"] or 0) for camera, found in points.items() if found})
+                yield f"data: {json.dumps({**state, 'points': points}, allow_nan=False)}\n\n"
+                await self._pass(_EVENT_S)
+        finally:
+            self._lookers -= 1
+
+    async def _pass(self, seconds: float) -> None:
+        """Wait, and no longer than until the page closes."""
+        for _ in range(round(seconds / 0.1)):
+            if self.ending.is_set():
+                return
+            await asyncio.sleep(0.1)
+
+    async def _live_picture(self, request: Request) -> Response:
+        camera, view = request.path_params["camera"], request.query_params.get("view", "heat")
+        if camera not in self._station.cameras.feeds:
+            return refuse(404, "there is no such camera")
+        if view not in get_args(View):
+            return refuse(400, f"view is one of {', '.join(get_args(View))}")
+        judged = self._live.newest(camera)
+        if judged is None:
+            return refuse(404, "this camera has given no frame yet")
+        if request.query_params.get("seen") == judged.entry.uid + view:
+            return Response(status_code=204)  # nothing new since this browser last asked
+        try:
+            content = await run_in_threadpool(self._live.picture, judged, cast(View, view))
+        except GanspectError as error:
+            return refuse(404, redacted(one_line(error)))
+        return Response(content, media_type="image/jpeg", headers={"X-Verdict": json.dumps(about(judged))})
+
+    async def _verdicts(self, request: Request) -> Response:
+        asked = request.query_params
+        before, limit = asked.get("before"), asked.get("limit", "30")
+        if not _is_count(limit) or not (before is None or _is_count(before)):
+            return refuse(400, "before and limit are whole numbers")
+        query = Query(
+            camera=asked.get("camera"),
+            flagged=asked.get("flagged") == "1",
+            before=None if before is None else int(before),
+            limit=max(1, min(int(limit), _MOST)),
+        )
+        found = await run_in_threadpool(lambda: list(self._station.history.records(query)))
+        return JSONResponse({"verdicts": list(reversed(found))})
+
+    async def _picture(self, request: Request) -> Response:
+        uid = request.path_params["uid"]
+        content = await run_in_threadpool(self._kept_picture, uid) if _UID.fullmatch(uid) else None
+        if content is None:
+            return refuse(404, "there is no picture of this verdict")
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    def _kept_picture(self, uid: str) -> bytes | None:
+        """Return the picture in memory, or the one that a sink has kept."""
+        content = self._live.flagged(uid)
+        if content is not None or not self._station.sinks.pictures:
+            return content
+        for record in self._station.history.records(Query(uid=uid)):
+            for sink in self._station.sinks.pictures:
+                with contextlib.suppress(OSError):
+                    return sink.heat_path(record["camera"], record["timestamp_ns"], uid).read_bytes()
+        return None
+
+    async def _label(self, request: Request) -> Response:
+        given = await _body_of(request, {"label"})
+        if given is None or given["label"] not in ("normal", "anomalous", None):
+            return refuse(400, 'give {"label": "normal"}, {"label": "anomalous"} or {"label": null}')
+        uid, label = request.path_params["uid"], given["label"]
+        try:
+            there = await run_in_threadpool(self._station.history.label, uid, label)
+        except GanspectError as error:
+            return refuse(503, redacted(one_line(error)))
+        if not there:
+            return refuse(404, "there is no such verdict on disk")
+        _log.info("verdict %s was labelled %s on the page", uid, label)
+        return JSONResponse({"id": uid, "label": label})
+
+    async def _pause(self, request: Request) -> Response:
+        given = await _body_of(request, {"paused"})
+        if given is None or not isinstance(given["paused"], bool):
+            return refuse(400, 'give {"paused": true} or {"paused": false}')
+        self._station.pause(given["paused"])
+        return JSONResponse({"paused": self._station.paused})
+
+
+async def _body_of(request: Request, keys: Iterable[str]) -> dict[str, Any] | None:
+    """Return a request's JSON object, or None where it is none, is too large, or has other keys."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        return None
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > _LARGEST_BODY:
+            return None
+    try:
+        given = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return given if isinstance(given, dict) and set(given) == set(keys) else None
+
+
+def _is_count(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,15}", text) is not None

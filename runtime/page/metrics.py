@@ -1,0 +1,132 @@
+"""A station's figures for Prometheus; every name begins with `ganspect_`.
+
+curl http://127.0.0.1:8765/metrics
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from ganspect import __version__
+from ganspect.runtime.capture.feed import FeedStatus, State
+from ganspect.runtime.page.health import health_of
+from ganspect.runtime.station.counts import BOUNDS_MS
+from ganspect.runtime.station.station import Station
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_VERDICTS = ("normal", "anomalous", "undecided")
+
+
+class Metrics:
+    """A station's figures in Prometheus' text format."""
+
+    def __init__(self, station: Station) -> None:
+        """Look at a station; nothing is registered globally."""
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_StationCollector(station))
+        ProcessCollector(namespace="ganspect", registry=self._registry)
+
+    def text(self) -> bytes:
+        """Return the figures as they are now."""
+        return generate_latest(self._registry)
+
+
+class _StationCollector(Collector):
+    def __init__(self, station: Station) -> None:
+        self._station = station
+
+    def collect(self) -> Iterator[Metric]:
+        station = self._station
+        info = InfoMetricFamily("ganspect_station", "What runs")
+        backend = station.inspector.backend
+        info.add_metric(
+            [],
+            {
+                "station": station.settings.name,
+                "version": __version__,
+                "backend": backend.name,
+                "precision": backend.precision,
+                "mode": station.inspector.mode,
+                "bundle": station.bundle,
+            },
+        )
+        yield info
+        yield _gauge("healthy", "1 while frames are taken and verdicts get to disk", float(health_of(station).ok))
+        yield _gauge("paused", "1 while an operator has paused inspection", float(station.paused))
+        yield _gauge("threshold", "T, on the scale of the scores", station.inspector.threshold)
+        yield _gauge("verdicts_held", "Verdicts that are not on disk yet", station.recorder.held)
+        yield _gauge("loop_age_seconds", "Since the inspection loop last turned", time.monotonic() - station.turned_s)
+        kept = CounterMetricFamily("ganspect_verdicts_kept", "Verdicts that were put on disk")
+        kept.add_metric([], station.recorder.kept)
+        yield kept
+        yield from self._cameras()
+        yield from self._verdicts()
+        yield from self._sinks()
+
+    def _cameras(self) -> Iterator[Metric]:
+        statuses = [feed.status() for feed in self._station.cameras.feeds.values()]
+        yield _by_camera("frames", "Frames that came", statuses, lambda one: one.frames)
+        yield _by_camera("dropped_frames", "Frames that were not taken in time", statuses, lambda one: one.dropped)
+        yield _by_camera("failures", "Failures in opening or reading", statuses, lambda one: one.failures)
+        yield _by_camera("opened", "Times it was opened", statuses, lambda one: one.opened)
+        age = GaugeMetricFamily("ganspect_camera_frame_age_seconds", "Since the last frame", labels=["camera"])
+        state = GaugeMetricFamily("ganspect_camera_state", "1 for the state that it is in", labels=["camera", "state"])
+        for one in statuses:
+            if one.age_s is not None:
+                age.add_metric([one.camera], one.age_s)
+            for name in get_args(State):
+                state.add_metric([one.camera, name], float(one.state == name))
+        yield age
+        yield state
+
+    def _verdicts(self) -> Iterator[Metric]:
+        verdicts = CounterMetricFamily("ganspect_verdicts", "Frames that were judged", labels=["camera", "verdict"])
+        unusable = CounterMetricFamily("ganspect_unusable_frames", "Frames that could not be", labels=["camera"])
+        latency = HistogramMetricFamily(
+            "ganspect_latency_seconds", "From a frame's arrival to its verdict", labels=["camera"]
+        )
+        for name, feed in self._station.cameras.feeds.items():
+            counts = self._station.counts.of(name)
+            for verdict in _VERDICTS:
+                verdicts.add_metric([name, verdict], counts.verdicts[verdict])
+            unusable.add_metric([name], counts.unusable + feed.status().skipped)
+            latency.add_metric([name], _cumulative(counts.latency_bins), counts.latency_sum_ms / 1e3)
+        yield verdicts
+        yield unusable
+        yield latency
+
+    def _sinks(self) -> Iterator[Metric]:
+        owed = GaugeMetricFamily("ganspect_sink_owed", "Verdicts on disk, not delivered yet", labels=["sink"])
+        delivered = CounterMetricFamily("ganspect_sink_delivered", "Verdicts that were delivered", labels=["sink"])
+        failures = CounterMetricFamily("ganspect_sink_failures", "Tries that failed", labels=["sink"])
+        for one in self._station.sinks.status():
+            owed.add_metric([one.name], one.owed)
+            delivered.add_metric([one.name], one.delivered)
+            failures.add_metric([one.name], one.failures)
+        yield owed
+        yield delivered
+        yield failures
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"ganspect_{name}", meaning, value)
+
+
+def _by_camera(name: str, meaning: str, statuses: list[FeedStatus], value: Callable[[FeedStatus], float]) -> Metric:
+    family = CounterMetricFamily(f"ganspect_camera_{name}", meaning, labels=["camera"])
+    for one in statuses:
+        family.add_metric([one.camera], value(one))
+    return family
+
+
+def _cumulative(bins: list[int]) -> list[tuple[str, float]]:
+    total, found = 0, []
+    for bound, count in zip([*(str(ms / 1e3) for ms in BOUNDS_MS), "+Inf"], bins, strict=True):
+        total += count
+        found.append((bound, float(total)))
+    return found

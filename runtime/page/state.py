@@ -1,0 +1,116 @@
+"""What the page shows of a station, as JSON values; computed at most twice a second, however many look.
+
+states = States(station, series, live)
+print(states.now()["cameras"][0]["state"])
+"""
+
+import math
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from ganspect import __version__
+from ganspect.redaction import redacted
+from ganspect.runtime.judged import Judged
+from ganspect.runtime.page.health import health_of
+from ganspect.runtime.page.pictures import LivePictures
+from ganspect.runtime.page.series import Series
+from ganspect.runtime.station.station import Station
+
+_FRESH_S = 0.5
+_SINKS_FRESH_S = 5.0
+
+
+class States:
+    """The station's state, as those see it who look at the page."""
+
+    def __init__(self, station: Station, series: Series, live: LivePictures, *, pictures_per_s: float) -> None:
+        """Look at a station."""
+        self._station = station
+        self._pictures_per_s = pictures_per_s
+        self._series = series
+        self._live = live
+        self._lock = threading.Lock()
+        self._state: dict[str, Any] = {}
+        self._sinks: list[dict[str, Any]] = []
+        self._until_s = self._sinks_until_s = 0.0
+
+    def now(self) -> dict[str, Any]:
+        """Return the state, at most half a second old."""
+        with self._lock:
+            if time.monotonic() >= self._until_s:
+                self._state = self._describe()
+                self._until_s = time.monotonic() + _FRESH_S
+            return self._state
+
+    def _describe(self) -> dict[str, Any]:
+        station = self._station
+        cameras = [self._camera(name) for name in station.cameras.feeds]
+        return {
+            "station": station.settings.name,
+            "version": __version__,
+            "now_ns": time.time_ns(),
+            "pictures_per_s": self._pictures_per_s,
+            "paused": station.paused,
+            "problems": health_of(station).problems,
+            "kept": station.recorder.kept,
+            "held": station.recorder.held,
+            "backend": f"{station.inspector.backend.name} {station.inspector.backend.precision}",
+            "mode": station.inspector.mode,
+            "threshold": station.inspector.threshold,
+            "bundle": station.bundle,
+            "flagged": sum(camera["flagged"] for camera in cameras),
+            "cameras": cameras,
+            "sinks": self._described_sinks(),
+        }
+
+    def _camera(self, name: str) -> dict[str, Any]:
+        status, counts = self._station.cameras.feeds[name].status(), self._station.counts.of(name)
+        p50_ms, p99_ms = np.percentile(counts.latency_ms, (50, 99)) if counts.latency_ms else (None, None)
+        return {
+            "name": name,
+            "state": status.state,
+            "error": redacted(status.error),
+            "size_hw": status.size_hw,
+            "age_s": status.age_s,
+            "frames_per_s": status.frames_per_s,
+            "verdicts_per_s": self._series.verdicts_per_s(name),
+            "frames": status.frames,
+            "verdicts": {kind: counts.verdicts[kind] for kind in ("normal", "anomalous", "undecided")},
+            "flagged": counts.verdicts["anomalous"] + counts.verdicts["undecided"],
+            "dropped": status.dropped,
+            "unusable": counts.unusable + status.skipped,
+            "reason": redacted(counts.reason),
+            "failures": status.failures,
+            "latency_p50_ms": None if p50_ms is None else float(p50_ms),
+            "latency_p99_ms": None if p99_ms is None else float(p99_ms),
+            "newest": self._newest(name),
+        }
+
+    def _newest(self, name: str) -> dict[str, Any] | None:
+        judged = self._live.newest(name)
+        return None if judged is None else about(judged)
+
+    def _described_sinks(self) -> list[dict[str, Any]]:
+        if time.monotonic() >= self._sinks_until_s:
+            self._sinks_until_s = time.monotonic() + _SINKS_FRESH_S
+            self._sinks = [
+                {"name": one.name, "owed": one.owed, "delivered": one.delivered, "error": redacted(one.error)}
+                for one in self._station.sinks.status()
+            ]
+        return self._sinks
+
+
+def about(judged: Judged) -> dict[str, Any]:
+    """Return what the page says of a frame, as JSON values."""
+    verdict = judged.verdict
+    return {
+        "id": judged.entry.uid,
+        "verdict": verdict.verdict,
+        "score": verdict.score if math.isfinite(verdict.score) else None,
+        "threshold": verdict.threshold,
+        "outcome": verdict.outcome,
+        "timestamp_ns": judged.entry.timestamp_ns,
+    }

@@ -1,0 +1,113 @@
+// A card for each camera: its newest frame, its scores, its figures.
+import { draw } from "/static/chart.js";
+import { SIGNS, STATES, count, describe, ms, rate, score, share } from "/static/words.js";
+
+const KEPT_S = 900;
+const cards = new Map();
+let view = "heat";
+let wait_ms = 250;
+
+export function showHeat(on) {
+  view = on ? "heat" : "plain";
+}
+
+export function update(state) {
+  wait_ms = 1000 / state.pictures_per_s;
+  for (const camera of state.cameras) {
+    const card = cards.get(camera.name) ?? begin(camera.name);
+    card.take(camera, state);
+  }
+}
+
+export function redraw() {
+  for (const card of cards.values()) card.chart();
+}
+
+function begin(name) {
+  const part = document.getElementById("camera").content.cloneNode(true).firstElementChild;
+  part.querySelector("h2").textContent = name;
+  part.dataset.camera = name;
+  document.getElementById("cameras").append(part);
+  const card = new Card(name, part);
+  cards.set(name, card);
+  card.look();
+  return card;
+}
+
+class Card {
+  constructor(name, part) {
+    this.name = name;
+    this.part = part;
+    this.points = [];
+    this.now_s = 0;
+    this.shown = "";
+    this.find = (what) => part.querySelector(what);
+  }
+
+  take(camera, state) {
+    const [word, kind] = STATES[camera.state];
+    const chip = this.find(".state");
+    chip.textContent = word;
+    chip.className = `chip state ${kind}`;
+    const away = state.paused || !["live", "ended", "stopped"].includes(camera.state);
+    this.find("figure").classList.toggle("away", away);
+    this.find(".empty").textContent = notice(camera, state);
+    const error = this.find(".error");
+    error.textContent = camera.error || camera.reason;
+    error.hidden = !error.textContent;
+    const judged = Object.values(camera.verdicts).reduce((sum, one) => sum + one, 0);
+    describe(this.find(".figures"), [
+      ["frames/s in, judged", `${rate(camera.frames_per_s)}, ${rate(camera.verdicts_per_s)}`],
+      ["ms p50, p99", `${ms(camera.latency_p50_ms)}, ${ms(camera.latency_p99_ms)}`],
+      ["flagged", `${count(camera.flagged)} (${share(camera.flagged, judged)})`],
+      ["judged", count(judged)],
+      ["dropped", count(camera.dropped)],
+      ["not usable", count(camera.unusable), camera.unusable ? "bad" : ""],
+      ...(camera.drift ? [["drift", camera.drift.text, camera.drift.alarmed ? "bad" : ""]] : []),
+    ]);
+    this.add(state.points[this.name] ?? [], state.now_ns / 1e9);
+  }
+
+  // The last point may have grown since it came: it is replaced.
+  add(points, now_s) {
+    if (points.length) this.points = this.points.filter((one) => one.second < points[0].second).concat(points);
+    this.points = this.points.filter((one) => one.second > now_s - KEPT_S);
+    this.now_s = now_s;
+    this.chart();
+  }
+
+  chart() {
+    draw(this.find("canvas"), this.points, this.now_s);
+  }
+
+  // One picture after the other, none while nobody looks.
+  async look() {
+    if (!document.hidden) await this.picture().catch(() => {});
+    setTimeout(() => this.look(), wait_ms);
+  }
+
+  async picture() {
+    const response = await fetch(`/api/cameras/${encodeURIComponent(this.name)}/live.jpg?view=${view}&seen=${this.shown}`);
+    if (response.status !== 200) return;
+    const about = JSON.parse(response.headers.get("X-Verdict"));
+    const image = this.find("img");
+    const before = image.src;
+    image.src = URL.createObjectURL(await response.blob());
+    image.alt = `${this.name}: ${about.verdict}`;
+    if (before) URL.revokeObjectURL(before);
+    this.shown = about.id + view;
+    const figure = this.find("figure");
+    figure.classList.remove("normal", "anomalous", "undecided");
+    figure.classList.add(about.verdict);
+    const caption = this.find(".verdict");
+    caption.className = `verdict ${about.verdict}`;
+    caption.textContent = `${SIGNS[about.verdict]} ${about.verdict}  ${score(about.score)} / ${score(about.threshold)}`;
+  }
+}
+
+function notice(camera, state) {
+  if (state.paused) return "inspection is paused";
+  if (!camera.newest) return "no picture yet";
+  if (["live", "ended", "stopped"].includes(camera.state)) return "";
+  return camera.age_s === null ? camera.state : `${camera.state}: last frame ${camera.age_s.toFixed(0)} s ago`;
+}

@@ -1,0 +1,140 @@
+// The list of last verdicts, and one of them in large, where a person confirms or rejects it.
+import { get, post } from "/static/api.js";
+import { SIGNS, clock, day, describe, ms, score } from "/static/words.js";
+
+const find = (id) => document.getElementById(id);
+const PAGE = 30;
+let known = -1; // flagged verdicts when the list was last read
+let asked_ms = 0;
+let rows = [];
+let open = null;
+
+const uncertain = (record) => record.verdict !== "normal";
+const opposite = (label) => (label === "normal" ? "anomalous" : "normal");
+const confirmed = (record) => (uncertain(record) ? "anomalous" : "normal");
+const named = (label) => (label === "normal" ? "good part" : "defect");
+
+export function begin() {
+  find("of-camera").onchange = find("of-kind").onchange = () => read();
+  find("older").onclick = () => read(rows.at(-1).number);
+  find("newer-one").onclick = () => step(-1);
+  find("older-one").onclick = () => step(1);
+  find("confirm").onclick = () => label(confirmed(open));
+  find("reject").onclick = () => label(opposite(confirmed(open)));
+  find("unlabel").onclick = () => label(null);
+  find("detail").onclose = () => { open = null; };
+}
+
+export function update(state) {
+  const choice = find("of-camera");
+  for (const { name } of state.cameras) {
+    if (![...choice.options].some((option) => option.value === name)) choice.add(new Option(name, name));
+  }
+  const total = find("of-kind").value === "1" ? state.flagged : state.kept;
+  const looksBack = rows.length > PAGE || find("list").scrollTop > 40; // somebody reads: do not move it away
+  if (total === known || looksBack || Date.now() - asked_ms < 1500) return;
+  known = total;
+  read();
+}
+
+export function openNewest() {
+  if (rows.length) show(rows[0]);
+}
+
+// Keys while a verdict is open; returns whether it was one.
+export function key(name) {
+  if (!open) return false;
+  const actions = {
+    ArrowLeft: () => step(-1), ArrowRight: () => step(1), c: () => label(confirmed(open)),
+    r: () => label(opposite(confirmed(open))), u: () => label(null),
+  };
+  actions[name]?.();
+  return name in actions;
+}
+
+async function read(before) {
+  asked_ms = Date.now();
+  const query = new URLSearchParams({ limit: PAGE, flagged: find("of-kind").value });
+  if (before) query.set("before", before);
+  if (find("of-camera").value) query.set("camera", find("of-camera").value);
+  const { verdicts } = await (await get(`/api/verdicts?${query}`)).json();
+  rows = before ? rows.concat(verdicts) : verdicts;
+  find("older").hidden = verdicts.length < PAGE;
+  find("none").hidden = rows.length > 0;
+  render();
+}
+
+function render() {
+  const focused = document.activeElement?.closest?.("#list li")?.dataset.id;
+  const there = new Map([...find("list").children].map((item) => [item.dataset.id, item]));
+  find("list").replaceChildren(...rows.map((record) => item(record, there.get(record.id))));
+  if (focused) find("list").querySelector(`[data-id="${focused}"] button`)?.focus();
+}
+
+function item(record, existing) {
+  const part = existing ?? document.getElementById("verdict").content.cloneNode(true).firstElementChild;
+  const find = (what) => part.querySelector(what);
+  part.dataset.id = record.id;
+  find(".kind").textContent = `${SIGNS[record.verdict]} ${record.verdict}`;
+  find(".kind").className = `kind ${record.verdict}`;
+  find(".score").textContent = `${score(record.score)} / ${score(record.threshold)}`;
+  find(".place").textContent = `${record.camera}, ${clock(record.timestamp_ns)}`;
+  find(".label").textContent = record.label ? `✓ ${named(record.label)}` : "";
+  find("button").onclick = () => show(record);
+  if (!existing) picture(find("img"), record);
+  return part;
+}
+
+function picture(image, record) {
+  image.onerror = () => image.removeAttribute("src");
+  if (uncertain(record)) image.src = `/api/verdicts/${record.id}/picture.jpg`;
+}
+
+function show(record) {
+  open = record;
+  find("detail-title").textContent = `${SIGNS[record.verdict]} ${record.verdict}`;
+  find("detail-title").className = record.verdict;
+  const image = find("detail-picture");
+  find("detail-none").hidden = uncertain(record);
+  image.hidden = !uncertain(record);
+  image.alt = `${record.camera}: the part and its heat map`;
+  image.onerror = () => { image.hidden = true; find("detail-none").hidden = false; };
+  if (uncertain(record)) image.src = `/api/verdicts/${record.id}/picture.jpg`;
+  describe(find("detail-facts"), [
+    ["camera", record.camera], ["time", day(record.timestamp_ns)],
+    ["score / threshold", `${score(record.score)} / ${score(record.threshold)}`],
+    ["steps of the search", String(record.steps)], ["ms to the verdict", ms(record.latency_ms.total)],
+    ["part", record.signal ?? "–"], ["id", record.id],
+  ]);
+  find("confirm").textContent = `Confirm: ${named(confirmed(record))} (C)`;
+  find("reject").textContent = `Reject: ${named(opposite(confirmed(record)))} (R)`;
+  told(record);
+  const at = rows.indexOf(record);
+  find("newer-one").disabled = at <= 0;
+  find("older-one").disabled = at < 0 || at === rows.length - 1;
+  if (!find("detail").open) find("detail").showModal();
+}
+
+function told(record) {
+  find("detail-label").textContent = record.label ? `Labelled by a person: ${named(record.label)}.` : "Not labelled yet.";
+  find("unlabel").disabled = !record.label;
+}
+
+function step(by) {
+  const next = rows[rows.findIndex((record) => record.id === open.id) + by];
+  if (next) show(next);
+}
+
+async function label(value) {
+  const record = open;
+  try {
+    await post(`/api/verdicts/${record.id}/label`, { label: value });
+  } catch (error) {
+    find("detail-label").textContent = `The label was not kept: ${error.message}.`;
+    return;
+  }
+  for (const row of rows) if (row.id === record.id) row.label = value;
+  record.label = value;
+  if (open?.id === record.id) told(record);
+  render();
+}
