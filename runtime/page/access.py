@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ganspect.runtime.page.settings import is_own
 
 COOKIE = "ganspect"
-_SESSION_S = 12 * 3600
+SESSION_S = 12 * 3600
 _LARGEST_BODY = 16 << 10
 _OPEN = ("/healthz", "/login")
 _HEADERS = {
@@ -61,7 +61,7 @@ class Access:
 
     def session(self) -> str:
         """Return a cookie's value that stands for the token for twelve hours."""
-        until = str(int(time.time()) + _SESSION_S)
+        until = str(int(time.time()) + SESSION_S)
         return f"{until}.{self._signature(until)}"
 
     def admits(self, request: Request) -> bool:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ganspect.runtime.page.access import COOKIE, Access, refuse
+from ganspect.runtime.page.access import COOKIE, SESSION_S, Access, refuse
 from ganspect.runtime.page.files import page_of
 
 _WRONG_S = 1.0
@@ -51,7 +51,7 @@ class Login:
         answer.set_cookie(
             COOKIE,
             self._access.session(),
-            max_age=12 * 3600,
+            max_age=SESSION_S,
             httponly=True,
             samesite="strict",
             secure=self._access.secure,

@@ -57,12 +57,12 @@ class Card {
     error.hidden = !error.textContent;
     const judged = Object.values(camera.verdicts).reduce((sum, one) => sum + one, 0);
     describe(this.find(".figures"), [
-      ["frames/s in, judged", `${rate(camera.frames_per_s)}, ${rate(camera.verdicts_per_s)}`],
+      ["a second in, judged", `${rate(camera.frames_per_s)}, ${rate(camera.verdicts_per_s)}`],
       ["ms p50, p99", `${ms(camera.latency_p50_ms)}, ${ms(camera.latency_p99_ms)}`],
       ["flagged", `${count(camera.flagged)} (${share(camera.flagged, judged)})`],
       ["judged", count(judged)],
       ["dropped", count(camera.dropped)],
-      ["not usable", count(camera.unusable), camera.unusable ? "bad" : ""],
+      ["unusable", count(camera.unusable), camera.unusable ? "bad" : ""],
       ...(camera.drift ? [["drift", camera.drift.text, camera.drift.alarmed ? "bad" : ""]] : []),
     ]);
     this.add(state.points[this.name] ?? [], state.now_ns / 1e9);

@@ -2,7 +2,7 @@
 import { score } from "/static/words.js";
 
 const MINUTES = 10;
-const LEFT = 44;
+const LEFT = 54;
 const BOTTOM = 18;
 
 export function draw(canvas, points, nowS) {

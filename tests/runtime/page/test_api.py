@@ -1,0 +1,240 @@
+"""What the page answers, asked of a real server beside a running station."""
+
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganspect.errors import OutputError
+from ganspect.opencv import cv2
+from ganspect.runtime.history import Query
+from ganspect.runtime.page.files import _FILES
+from tests.runtime.page.served import wait_for
+
+TOKEN = "correct horse battery"
+
+
+@pytest.fixture
+def running(serve):
+    with serve("sinks: [{kind: pictures, verdicts: [normal, anomalous, undecided]}]") as served:
+        wait_for(lambda: served.station.recorder.kept > 6, "verdicts come")
+        yield served
+
+
+def test_state_metrics_and_health_agree_with_the_station(running):
+    state = running.json("/api/state")
+    assert [camera["name"] for camera in state["cameras"]] == ["left", "right"]
+    assert {camera["state"] for camera in state["cameras"]} == {"live"}
+    assert state["threshold"] == running.station.inspector.threshold
+    assert state["kept"] > 6
+    status, headers, content = running.ask("GET", "/metrics")
+    names = {line.split("{")[0].split(" ")[0] for line in content.decode().splitlines() if not line.startswith("#")}
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert names
+    assert all(name.startswith("ganspect_") for name in names)
+    figures = dict(line.rsplit(" ", 1) for line in content.decode().splitlines() if not line.startswith("#"))
+    judged = sum(float(value) for name, value in figures.items() if name.startswith("ganspect_verdicts_total{"))
+    in_bins = sum(float(value) for name, value in figures.items() if name.startswith("ganspect_latency_seconds_count"))
+    assert judged == in_bins >= float(figures["ganspect_verdicts_kept_total"]) > 6
+    assert figures['ganspect_camera_state{camera="left",state="live"}'] == "1.0"
+    assert running.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_full_disk_and_a_loop_that_hangs_are_unhealthy(running, monkeypatch):
+    failing = monkeypatch.context
+    with failing() as patch:
+        patch.setattr(running.station.history, "append", lambda _: (_ for _ in ()).throw(OutputError("disk is full")))
+        wait_for(lambda: running.ask("GET", "/healthz")[0] == 503, "the alarm is seen")
+        assert any("disk is full" in problem for problem in running.json("/api/state")["problems"])
+    wait_for(lambda: running.ask("GET", "/healthz")[0] == 200, "it recovers")
+    with failing() as patch:
+        patch.setattr("ganspect.runtime.page.health._HANGS_AFTER_S", -1)
+        assert running.ask("GET", "/healthz")[0] == 503
+
+
+def test_events_bring_the_state_and_the_points_of_the_charts_once(running):
+    connection = http.client.HTTPConnection(running.host, running.port, timeout=10)
+    connection.request("GET", "/api/events")
+    answer = connection.getresponse()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = []
+    while len(events) < 3:
+        line = answer.readline()
+        if line.startswith(b"data: "):
+            events.append(json.loads(line[6:]))
+    connection.close()
+    seconds = [[point["second"] for point in event["points"]["left"]] for event in events]
+    assert seconds[0]
+    assert seconds[2][0] >= seconds[0][-1]
+    assert events[0]["points"]["left"][0]["threshold"] == running.station.inspector.threshold
+
+
+def test_the_newest_frame_in_each_view(running):
+    wide = {}
+    for view in ("plain", "heat", "both"):
+        status, headers, content = running.ask("GET", f"/api/cameras/left/live.jpg?view={view}")
+        assert status == 200
+        assert headers["content-type"] == "image/jpeg"
+        wide[view] = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape[1]
+        about = json.loads(headers["x-verdict"])
+        assert about["verdict"] in ("normal", "anomalous", "undecided")
+    assert wide["both"] == 2 * wide["heat"] == 2 * wide["plain"]
+    running.station.pause(True)
+    wait_for(lambda: running.ask("GET", "/api/cameras/left/live.jpg?view=heat")[0] == 200, "it is there")
+    _, headers, _ = running.ask("GET", "/api/cameras/left/live.jpg?view=heat")
+    seen = json.loads(headers["x-verdict"])["id"] + "heat"
+    assert running.ask("GET", f"/api/cameras/left/live.jpg?view=heat&seen={seen}")[0] == 204
+    assert running.ask("GET", "/api/cameras/none/live.jpg")[0] == 404
+    assert running.ask("GET", "/api/cameras/left/live.jpg?view=x")[0] == 400
+
+
+def test_verdicts_page_by_page_the_newest_first(running):
+    running.station.pause(True)
+    wait_for(lambda: not running.station.recorder.held, "all are kept")
+    first = running.json("/api/verdicts?limit=3")["verdicts"]
+    then = running.json(f"/api/verdicts?limit=3&before={first[-1]['number']}")["verdicts"]
+    numbers = [record["number"] for record in first + then]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(numbers) == 6
+    left = running.json("/api/verdicts?camera=left&limit=100")["verdicts"]
+    assert {record["camera"] for record in left} == {"left"}
+    assert all(record["anomalous"] for record in running.json("/api/verdicts?flagged=1")["verdicts"])
+    for wrong in ("limit=x", "before=-1", "before=9999999999999999"):
+        assert running.ask("GET", f"/api/verdicts?{wrong}")[0] == 400
+
+
+def test_a_label_is_kept_and_can_be_taken_back(running):
+    uid = running.json("/api/verdicts?limit=1")["verdicts"][0]["id"]
+    for label in ("normal", "anomalous", None):
+        assert running.ask("POST", f"/api/verdicts/{uid}/label", content={"label": label})[0] == 200
+        assert next(running.station.history.records(Query(uid=uid)))["label"] == label
+    for wrong in ({"label": "x"}, {}, {"label": None, "more": 1}, [], "text", b"{", b"[" * 3000):
+        assert running.ask("POST", f"/api/verdicts/{uid}/label", content=wrong)[0] == 400
+    assert running.ask("POST", f"/api/verdicts/{'0' * 32}/label", content={"label": None})[0] == 404
+
+
+def test_pause_and_go_on(running):
+    assert running.ask("POST", "/api/pause", content={"paused": True})[0] == 200
+    assert running.station.paused
+    assert running.json("/api/state")["paused"] in (True, False)
+    assert running.ask("POST", "/api/pause", content={"paused": False})[0] == 200
+    assert not running.station.paused
+    assert running.ask("POST", "/api/pause", content={"paused": 1})[0] == 400
+    assert running.ask("GET", "/api/pause")[0] == 405
+
+
+def test_pictures_come_from_memory_or_from_the_sink(running, monkeypatch):
+    def kept():
+        return [path for path in Path(running.station.settings.data).rglob("*_heat.jpg")]
+
+    path = wait_for(kept, "a picture is kept")[0]
+    uid = path.stem.split("_")[-2]
+    wait_for(lambda: any(True for _ in running.station.history.records(Query(uid=uid))), "its verdict is on disk")
+    in_memory = running.ask("GET", f"/api/verdicts/{uid}/picture.jpg")
+    monkeypatch.setattr("ganspect.runtime.page.pictures.LivePictures.flagged", lambda self, uid: None)
+    status, _, content = running.ask("GET", f"/api/verdicts/{uid}/picture.jpg")
+    assert in_memory[0] == status == 200
+    assert content == path.read_bytes()
+    assert running.ask("GET", f"/api/verdicts/{'0' * 32}/picture.jpg")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py", "/static/..%2fserver.py", "/static/%2e%2e/server.py", "//etc/passwd", "/../etc/passwd",
+        "/static/..%5cserver.py", "/api/verdicts/..%2f..%2fx/picture.jpg", "/api/verdicts/%00/picture.jpg",
+    ],
+)  # fmt: skip
+def test_nothing_else_is_served(running, path):
+    status, _, content = running.ask("GET", path)
+    assert status in (400, 404)
+    assert b"import" not in content
+
+
+def test_requests_are_bounded(running):
+    big = {"Content-Length": str(1 << 30)}
+    assert running.ask("POST", "/api/pause", content=b"{}", headers=big)[0] == 413
+    assert running.ask("POST", "/api/pause", headers={"Transfer-Encoding": "chunked"})[0] == 413
+    assert running.ask("POST", "/api/pause", content=b" " * 8000)[0] == 400
+    with socket.create_connection((running.host, running.port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+
+
+def test_another_page_can_neither_change_nor_read_anything(running):
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        assert running.ask("POST", "/api/pause", content={"paused": True}, headers=headers)[0] == 403
+    assert not running.station.paused
+    status, headers, _ = running.ask("GET", "/api/state", headers={"Host": "evil.example"})
+    assert status == 421
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    plain = {"Content-Type": "text/plain"}
+    assert running.ask("POST", "/api/pause", content=b'{"paused": true}', headers=plain)[0] == 400
+
+
+def test_a_token_is_asked_for(serve, monkeypatch):
+    monkeypatch.setenv("PAGE_TOKEN", TOKEN)
+    monkeypatch.setattr("ganspect.runtime.page.login._WRONG_S", 0.05)
+    with serve(token_env="PAGE_TOKEN") as served:
+        for path in ("/api/state", "/metrics", "/api/events", "/api/verdicts", "/api/cameras/left/live.jpg"):
+            assert served.ask("GET", path)[0] == 401
+        assert served.ask("POST", "/api/pause", content={"paused": True})[0] == 401
+        assert served.ask("GET", "/healthz")[0] == 200
+        status, headers, _ = served.ask("GET", "/")
+        assert status == 303
+        assert headers["location"] == "/login"
+        assert served.ask("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
+        assert served.ask("GET", "/metrics", headers={"Authorization": "Bearer wrong"})[0] == 401
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        status, headers, content = served.ask("POST", "/login", content=b"token=wrong", headers=form)
+        assert status == 401
+        assert b"not the token" in content
+        assert "set-cookie" not in headers
+        right = f"token={TOKEN.replace(' ', '+')}".encode()
+        status, headers, _ = served.ask("POST", "/login", content=right, headers=form)
+        assert status == 303
+        assert all(word in headers["set-cookie"] for word in ("HttpOnly", "SameSite=strict"))
+        session = headers["set-cookie"].split(";")[0]
+        assert served.ask("GET", "/api/state", headers={"Cookie": session})[0] == 200
+        until, signature = session.split("=")[1].split(".")
+        for forged in (f"{int(until) + 1}.{signature}", f"1.{signature}", "", ".", "x.y"):
+            assert served.ask("GET", "/api/state", headers={"Cookie": f"ganspect={forged}"})[0] == 401
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed, which makes a certificate")
+def test_https_with_the_given_certificate(serve, tmp_path):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", tmp_path / "page.key", "-out", tmp_path / "page.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with serve(certificate=Path("page.crt"), key=Path("page.key")) as served:
+        assert served.address.startswith("https://")
+        trusting = ssl.create_default_context(cafile=tmp_path / "page.crt")
+        connection = http.client.HTTPSConnection("localhost", served.port, timeout=10, context=trusting)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_addresses_with_passwords_are_shown_without(serve):
+    with serve("  - {name: away, source: 'rtsp://admin:hunter2@127.0.0.1:9/1', open_timeout_s: 1}") as served:
+
+        def lost() -> bytes:
+            content = served.ask("GET", "/api/state")[2]
+            return content if b"cannot be opened" in content else b""
+
+        content = wait_for(lost, "the camera is lost") + served.ask("GET", "/metrics")[2]
+        assert b"hunter2" not in content
+        assert b"***@127.0.0.1:9" in content
+
+
+def test_the_page_s_files_are_in_the_package():
+    assert {"index.html", "login.html", "wrong_token.html", "page.css", "app.js", "icon.svg"} <= set(_FILES)

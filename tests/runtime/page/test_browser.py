@@ -1,0 +1,138 @@
+"""The page as an operator uses it: in a real Chromium, with mouse, keyboard and a tablet's screen."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from ganspect.runtime.history import Query
+from tests.runtime.page.served import Served, wait_for
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed, which drives a browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def served(serve, monkeypatch) -> Iterator[Served]:
+    with serve() as served:
+        monkeypatch.setattr(served.station.inspector, "_raw_threshold", -1.0)  # every part is flagged
+        yield served
+
+
+@pytest.fixture
+def page(browser, served) -> Iterator["playwright.Page"]:
+    context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.goto(served.address)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def test_each_camera_shows_its_frame_its_state_and_its_scores(page):
+    for name in ("left", "right"):
+        card = page.locator(f"[data-camera={name}]")
+        playwright.expect(card.locator(".state")).to_have_text("● live")
+        playwright.expect(card.locator(".verdict")).to_contain_text("▲ anomalous")
+        page.wait_for_function(
+            "name => document.querySelector(`[data-camera=${name}] img`).naturalWidth > 100", arg=name
+        )
+        said = re.compile("threshold .*, [1-9][0-9]* flagged")
+        playwright.expect(card.locator("canvas")).to_have_attribute("aria-label", said)
+    playwright.expect(page.locator("#running")).to_have_text("● inspecting")
+
+
+def test_a_verdict_is_rejected_by_keyboard_and_kept_as_a_label(page, served):
+    page.locator("#list li").first.wait_for()
+    page.keyboard.press("f")
+    playwright.expect(page.locator("#detail")).to_be_visible()
+    facts = page.locator("#detail-facts").inner_text()
+    uid = facts.split("\n")[-1] if len(facts.split("\n")[-1]) == 32 else facts.split("\n")[-2]
+    page.wait_for_function("() => document.getElementById('detail-picture').naturalWidth > 200")
+    wait_for(lambda: list(served.station.history.records(Query(uid=uid))), "it is on disk")
+    page.keyboard.press("r")
+    playwright.expect(page.locator("#detail-label")).to_have_text("Labelled by a person: good part.")
+    assert next(served.station.history.records(Query(uid=uid)))["label"] == "normal"
+    page.keyboard.press("c")
+    playwright.expect(page.locator("#detail-label")).to_have_text("Labelled by a person: defect.")
+    page.keyboard.press("u")
+    playwright.expect(page.locator("#detail-label")).to_have_text("Not labelled yet.")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#detail")).to_be_hidden()
+
+
+def test_pausing_asks_first_and_goes_on_with_a_tap(page, served):
+    playwright.expect(page.locator("#running")).to_have_text("● inspecting")
+    page.locator("#pause").tap()
+    page.get_by_role("button", name="Go on inspecting").tap()
+    assert not served.station.paused
+    page.keyboard.press("p")
+    page.locator("#pausing").get_by_role("button", name="Pause", exact=True).tap()
+    playwright.expect(page.locator("#running")).to_have_text("❚❚ paused")
+    assert served.station.paused
+    playwright.expect(page.locator("[data-camera=left] .empty")).to_have_text("inspection is paused")
+    page.locator("#pause").tap()
+    playwright.expect(page.locator("#running")).to_have_text("● inspecting")
+    assert not served.station.paused
+
+
+def test_light_and_dark_and_the_plain_picture(page):
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    seen = {page.evaluate(ground)}
+    for _ in range(2):
+        page.keyboard.press("l")
+        seen.add(page.evaluate(ground))
+    assert len(seen) == 2
+    with page.expect_request(lambda request: "view=plain" in request.url):
+        page.keyboard.press("h")
+    playwright.expect(page.locator("#heat")).to_have_attribute("aria-pressed", "false")
+
+
+def test_nothing_is_wider_than_a_small_screen(page):
+    page.locator("#list li").first.wait_for()
+    for width in (360, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        small = page.evaluate(
+            "() => [...document.querySelectorAll('button')].filter(b => b.offsetParent && b.offsetHeight < 40).length"
+        )
+        assert small == 0
+
+
+def test_a_station_that_has_ended_is_said(browser, serve):
+    page = browser.new_page()
+    with serve() as served:
+        page.goto(served.address)
+        playwright.expect(page.locator("#running")).to_have_text("● inspecting")
+    playwright.expect(page.locator("#running")).to_have_text("✕ no connection")
+    playwright.expect(page.locator("#problems")).to_contain_text("What is shown is old")
+    page.close()
+
+
+def test_the_token_s_form(browser, serve, monkeypatch):
+    monkeypatch.setenv("PAGE_TOKEN", "correct horse battery")
+    monkeypatch.setattr("ganspect.runtime.page.login._WRONG_S", 0.05)
+    with serve(token_env="PAGE_TOKEN") as served:
+        page = browser.new_page()
+        page.goto(served.address)
+        page.get_by_label("Token").fill("a wrong one")
+        page.keyboard.press("Enter")
+        playwright.expect(page.get_by_role("alert")).to_contain_text("not the token")
+        page.get_by_label("Token").fill("correct horse battery")
+        page.keyboard.press("Enter")
+        playwright.expect(page.locator("#running")).to_have_text("● inspecting")
+        page.close()
