@@ -2,7 +2,7 @@
 
 GET  /api/state                      everything that the page shows
 GET  /api/events                     the same once a second, as server-sent events, with the charts' new points
-GET  /api/cameras/NAME/live.jpg      ?view=plain|heat|both, the newest frame; X-Verdict says what it is
+GET  /api/cameras/NAME/live.jpg      ?view=plain|heat|both, the newest frame, X-Verdict says of which verdict; 204: none
 GET  /api/verdicts                   ?before=NUMBER&camera=NAME&flagged=1&limit=30, the newest first
 GET  /api/verdicts/ID/picture.jpg    frame and heat map of a flagged part
 POST /api/verdicts/ID/label          {"label": "normal" | "anomalous" | null}
@@ -117,10 +117,8 @@ class Api:
         if view not in get_args(View):
             return refuse(400, f"view is one of {', '.join(get_args(View))}")
         judged = self._live.newest(camera)
-        if judged is None:
-            return refuse(404, "this camera has given no frame yet")
-        if request.query_params.get("seen") == judged.entry.uid + view:
-            return Response(status_code=204)  # nothing new since this browser last asked
+        if judged is None or request.query_params.get("seen") == judged.entry.uid + view:
+            return Response(status_code=204)  # nothing, or nothing new since this browser last asked
         try:
             content = await run_in_threadpool(self._live.picture, judged, cast(View, view))
         except GanspectError as error:
