@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
 from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings
 
@@ -31,6 +32,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`sinks`: `kind: pictures`", PicturesSettings),
     ("`sinks`: `kind: webhook`", WebhookSettings),
     ("`sinks`: `kind: mqtt`", MqttSettings),
+    ("`page`", PageSettings),
 )
 
 
