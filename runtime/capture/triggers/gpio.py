@@ -48,7 +48,8 @@ class GpioTrigger(WatchedTrigger):
             self._request().release()
         except (OSError, ValueError) as error:
             raise SourceError(
-                f"the trigger of camera {camera} cannot use line {pin.line} of {pin.chip}: {one_line(error)}; see gpioinfo"
+                f"the trigger of camera {camera} cannot use line {pin.line} of {pin.chip}: {one_line(error)}; gpioinfo "
+                "shows what is there"
             ) from error
 
     def _request(self) -> gpiod.LineRequest:

@@ -108,7 +108,8 @@ class PinTrigger(WatchedTrigger):
             read_level(path)
         except (OSError, ValueError) as error:
             raise SourceError(
-                f"the trigger of camera {camera} cannot read its pin: {one_line(error)}; export the pin, or correct its name"
+                f"the trigger of camera {camera} cannot read its pin: {one_line(error)}; export the pin, or "
+                "correct its name"
             ) from error
 
     def _watch(self) -> None:
@@ -118,4 +119,3 @@ class PinTrigger(WatchedTrigger):
             self._is_connected()
             if (edge_ns := edges.see(level, now_ns)) is not None:
                 self.signal(given_ns=edge_ns)
-

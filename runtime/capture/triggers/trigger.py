@@ -68,10 +68,10 @@ class Trigger:
         self._signals = self._ignored = 0
         self._error: str | None = ""  # None: not connected yet, and nothing is wrong with that
 
-    def start(self) -> None:  # noqa: B027  (whoever is called needs no thread)
+    def start(self) -> None:
         """Begin to listen."""
 
-    def stop(self) -> None:  # noqa: B027  (likewise)
+    def stop(self) -> None:
         """Listen no more."""
 
     def signal(self, name: str = "", given_ns: int | None = None) -> Signal:
@@ -93,9 +93,7 @@ class Trigger:
             missed: signals without a frame, which the buffer knows.
         """
         error = self._error
-        return TriggerStatus(
-            self.camera, self.kind, error == "", self._signals, missed, self._ignored, error or ""
-        )
+        return TriggerStatus(self.camera, self.kind, error == "", self._signals, missed, self._ignored, error or "")
 
     def _ignore(self) -> None:
         with self._lock:
