@@ -5,9 +5,11 @@ plc.connect(); plc.set_level(True)
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ModbusException
 
 from ganspect.runtime.outputs.medium import Medium, Part
 
@@ -65,7 +67,7 @@ class Modbus(Medium):
         Raises:
             ConnectionError: the PLC does not answer, or refuses.
         """
-        self._require(self._client.write_coil(self._coil, active, device_id=self._device_id), f"coil {self._coil}")
+        self._ask(f"coil {self._coil}", lambda to: self._client.write_coil(self._coil, active, device_id=to))
 
     def beat(self, count: int) -> None:
         """Write the register; after 65,535 comes 0.
@@ -73,15 +75,20 @@ class Modbus(Medium):
         Raises:
             ConnectionError: the PLC does not answer, or refuses.
         """
-        if self._register is not None:
-            answer = self._client.write_register(self._register, count % 65_536, device_id=self._device_id)
-            self._require(answer, f"register {self._register}")
+        register = self._register
+        if register is not None:
+            value = count % 65_536
+            self._ask(f"register {register}", lambda to: self._client.write_register(register, value, device_id=to))
 
     def close(self) -> None:
         """Hang up."""
         self._client.close()
 
-    def _require(self, answer: Any, what: str) -> None:
+    def _ask(self, what: str, write: Callable[[int], Any]) -> None:
+        try:
+            answer = write(self._device_id)
+        except ModbusException as error:
+            raise ConnectionError(f"the PLC at {self._where} does not answer when {what} is written") from error
         if answer.isError():
             raise ConnectionError(
                 f"the PLC at {self._where} refuses to write {what} (exception {answer.exception_code}); correct the "

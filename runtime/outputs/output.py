@@ -138,11 +138,16 @@ class Output:
             error=self._error,
         )
 
-    def close(self, timeout_s: float = _STOPPING_S) -> None:
-        """Reject the parts that are still on their way, as far as that takes no longer, and end in the safe state."""
+    def ask_to_close(self, timeout_s: float = _STOPPING_S) -> None:
+        """Say that it shall reject what is on its way, as far as that takes no longer, and end in the safe state."""
         with self._wake:
-            self._closing_s = time.monotonic() + timeout_s
+            if self._closing_s is None:
+                self._closing_s = time.monotonic() + timeout_s
             self._wake.notify()
+
+    def close(self, timeout_s: float = _STOPPING_S) -> None:
+        """Do so, and wait for it."""
+        self.ask_to_close(timeout_s)
         self._thread.join(timeout_s + 2.0)
 
     def _run(self) -> None:

@@ -95,7 +95,9 @@ class Outputs:
         return [wired.output.status() for wired in self._wired]
 
     def close(self) -> None:
-        """Reject what is on its way, and end in the safe state."""
+        """Reject what is on its way, and end in the safe state, all at once."""
+        for wired in self._wired:
+            wired.output.ask_to_close()
         for wired in self._wired:
             wired.output.close()
 

@@ -182,9 +182,7 @@ class StationSettings(Section):
                 raise ValueError(f"two {what} are called {twice[0]!r}; give each a name of its own")
         unknown = sorted({name for output in self.outputs for name in output.cameras} - set(cameras))
         if unknown:
-            raise ValueError(
-                f"an output is for camera {unknown[0]!r}, which is not there; {nearest(unknown[0], cameras)}"
-            )
+            raise ValueError(f"an output is for camera {unknown[0]!r}, which is none; {nearest(unknown[0], cameras)}")
         folders = [(sink.kind, sink.folder) for sink in self.sinks if sink.kind in ("jsonl", "pictures")]
         if len(set(folders)) < len(folders):
             raise ValueError("two sinks of one kind share a folder; give each a folder of its own")

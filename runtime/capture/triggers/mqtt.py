@@ -40,7 +40,7 @@ class MqttTrigger(Trigger):
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = lambda *_: self._is_away(f"{self._where} cannot be reached")
         self._client.on_subscribe = self._on_subscribe
-        self._client.on_disconnect = lambda *_: self._is_away(f"the connection to {self._where} was lost")
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
 
     def start(self) -> None:
@@ -69,6 +69,10 @@ class MqttTrigger(Trigger):
             self._is_away(f"{self._where} does not let the station subscribe to {self._topic}")
         else:
             self._is_connected()
+
+    def _on_disconnect(self, *_: Any) -> None:
+        if not self._error:  # after a refusal, which says more
+            self._is_away(f"the connection to {self._where} was lost")
 
     def _on_message(self, _: Any, __: Any, message: MQTTMessage) -> None:
         if message.retain:  # of some time in the past; its part is gone

@@ -15,6 +15,8 @@ from ganspect.runtime.capture.triggers.trigger import Give, Trigger
 from ganspect.runtime.pins import ChipLine, read_pin
 from ganspect.runtime.sinks.settings import secret_of
 
+_TIMEOUT_S = 3.0
+
 
 def open_trigger(settings: TriggerSettings, *, camera: str, station: str, give: Give) -> Trigger:
     """Return a trigger that is not started yet.
@@ -49,6 +51,7 @@ def _mqtt(settings: MqttTriggerSettings, camera: str, station: str, give: Give) 
         username=settings.username,
         password=secret_of(settings.password_env),
         tls=settings.tls,
+        timeout_s=_TIMEOUT_S,
     )
     topic = settings.topic.replace("{station}", station).replace("{camera}", camera)
     return MqttTrigger(camera, give, broker, topic)
