@@ -8,6 +8,7 @@
     ├── BundleError               a bundle: missing or changed file, newer schema, path outside it
     │   └── CalibrationError      a threshold: absent, or too few images for the rate asked
     ├── SourceError               a camera or video: absent, empty, ended early
+    ├── SignalError               a signal of the line: no such camera, or one that takes none this way
     ├── OutputError               an output folder: not writable, or the disk is full
     ├── DeviceError               a GPU, NPU or accelerator that was asked for: not there, or of another kind
     ├── MissingDependencyError    an optional package: names the pip command that brings it
@@ -53,6 +54,10 @@ class CalibrationError(BundleError):
 
 class SourceError(GanspectError):
     """A camera, stream or video gave no frames."""
+
+
+class SignalError(GanspectError):
+    """A signal was given to a camera that is not there, or that is not triggered this way."""
 
 
 class OutputError(GanspectError):

@@ -11,6 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from ganspect.runtime.capture.triggers.settings import HttpTriggerSettings, MqttTriggerSettings, PinTriggerSettings
+from ganspect.runtime.outputs.settings import ModbusOutputSettings, MqttOutputSettings, PinOutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
 from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings
@@ -28,11 +30,17 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", StationSettings),
     ("`inspection`", InspectionSettings),
     ("`cameras`, a list", CameraSettings),
+    ("`trigger` of a camera: `kind: mqtt`", MqttTriggerSettings),
+    ("`trigger`: `kind: http`", HttpTriggerSettings),
+    ("`trigger`: `kind: pin`", PinTriggerSettings),
     ("`sinks`, a list: `kind: jsonl`", JsonLinesSettings),
     ("`sinks`: `kind: pictures`", PicturesSettings),
     ("`sinks`: `kind: webhook`", WebhookSettings),
     ("`sinks`: `kind: mqtt`", MqttSettings),
     ("`page`", PageSettings),
+    ("`outputs`, a list: `kind: modbus`", ModbusOutputSettings),
+    ("`outputs`: `kind: pin`", PinOutputSettings),
+    ("`outputs`: `kind: mqtt`", MqttOutputSettings),
 )
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ganspect.runtime.capture.source import Shot
@@ -151,22 +151,46 @@ class TriggerBuffer(Buffer):
     """Gives one frame for each signal: the first that arrives after it, each to one signal only.
 
     Attributes:
-        missed: signals for which no frame came in time.
+        missed: signals whose part nobody has seen: no frame came in time, or too many waited.
     """
 
-    def __init__(self, bell: Bell, wait_s: float = 2.0) -> None:
-        """Begin empty; a signal waits `wait_s` seconds for its frame."""
+    def __init__(
+        self,
+        bell: Bell,
+        wait_s: float = 2.0,
+        *,
+        capacity: int = 64,
+        on_missed: Callable[[Signal], None] = lambda signal: None,
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            bell: shared with the other buffers.
+            wait_s: how long a signal waits for its frame.
+            capacity: signals, and frames, that may wait; what comes beyond that is missed.
+            on_missed: called with each signal that is missed, while the bell is held; must not wait.
+        """
         super().__init__(bell)
         self.missed = 0
         self._wait_ns = round(wait_s * 1e9)
+        self._capacity = capacity
+        self._on_missed = on_missed
         self._signals: deque[Signal] = deque()
         self._taken: deque[Arrival] = deque()
 
-    def signal(self, name: str = "") -> Signal:
-        """Take in a signal of the line; call it as soon as the signal is there."""
-        given = Signal(name, time.perf_counter_ns())
+    def signal(self, name: str = "", given_ns: int | None = None) -> Signal:
+        """Take in a signal of the line; call it as soon as the signal is there.
+
+        Args:
+            name: of the part.
+            given_ns: `time.perf_counter_ns()` when it came; None: now.
+        """
+        given = Signal(name, time.perf_counter_ns() if given_ns is None else given_ns)
         with self._bell:
-            self._signals.append(given)
+            if len(self._signals) < self._capacity:
+                self._signals.append(given)
+            else:
+                self._miss(given)
         return given
 
     def put(self, arrival: Arrival) -> None:
@@ -178,7 +202,11 @@ class TriggerBuffer(Buffer):
             if self._closed:
                 self.dropped += 1
                 return
-            self._taken.append(replace(arrival, signal=self._signals.popleft()))
+            signal = self._signals.popleft()
+            if len(self._taken) >= self._capacity:
+                self._miss(signal)
+                return
+            self._taken.append(replace(arrival, signal=signal))
             self._bell.notify_all()
 
     def take(self) -> Arrival | None:
@@ -186,14 +214,25 @@ class TriggerBuffer(Buffer):
         self._forget_missed(time.perf_counter_ns())
         return self._taken.popleft() if self._taken else None
 
+    def pass_over(self) -> None:
+        """Miss every signal that waits, with or without a frame: nobody is going to inspect these parts."""
+        with self._bell:
+            for signal in [*(one.signal for one in self._taken if one.signal is not None), *self._signals]:
+                self._miss(signal)
+            self._taken.clear()
+            self._signals.clear()
+
     def __len__(self) -> int:
         """Return how many frames wait."""
         return len(self._taken)
 
     def _forget_missed(self, now_ns: int) -> None:
         while self._signals and now_ns - self._signals[0].given_ns > self._wait_ns:
-            self._signals.popleft()
-            self.missed += 1
+            self._miss(self._signals.popleft())
+
+    def _miss(self, signal: Signal) -> None:
+        self.missed += 1
+        self._on_missed(signal)
 
 
 def take_next(bell: Bell, buffers: Sequence[Buffer], *, after: int, timeout_s: float) -> tuple[int, Arrival] | None:

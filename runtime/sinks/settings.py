@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from ganspect.errors import ConfigError
 from ganspect.redaction import hide
+from ganspect.runtime.broker.settings import BrokerSettings, publishable
 from ganspect.sections import Section
 
 VerdictKind: TypeAlias = Literal["normal", "anomalous", "undecided"]
@@ -82,44 +83,19 @@ class WebhookSettings(_SinkSettings):
         return url
 
 
-class MqttSettings(_SinkSettings):
+class MqttSettings(_SinkSettings, BrokerSettings):
     """Messages to an MQTT broker with QoS 1.
 
     Attributes:
-        host: of the broker.
-        port: of the broker.
         topic: of verdicts; `{station}` and `{camera}` stand for the names.
         status_topic: `online` or `offline`, retained; `{station}` stands for the name.
-        client_id: of the station on the broker; absent: `ganspect-` and the station's name.
-        username: absent: none.
-        password_env: environment variable that holds the password.
-        tls: whether the connection is encrypted.
         timeout_s: for the connection and for acknowledgements.
     """
 
     kind: Literal["mqtt"]
-    host: str
-    port: Annotated[int, Field(ge=1, le=65_535)] = 1883
-    topic: str = "ganspect/{station}/{camera}/verdict"
-    status_topic: str = "ganspect/{station}/status"
-    client_id: str | None = None
-    username: str | None = None
-    password_env: str | None = None
-    tls: bool = False
+    topic: Annotated[str, AfterValidator(publishable)] = "ganspect/{station}/{camera}/verdict"
+    status_topic: Annotated[str, AfterValidator(publishable)] = "ganspect/{station}/status"
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-
-    @field_validator("topic", "status_topic")
-    @classmethod
-    def _publishable(cls, topic: str) -> str:
-        if not topic or any(sign in topic for sign in "+#\0"):
-            raise ValueError(f"{topic!r} cannot be published to; a topic has neither '+' nor '#'")
-        return topic
-
-    @model_validator(mode="after")
-    def _login(self) -> "MqttSettings":
-        if self.password_env is not None and self.username is None:
-            raise ValueError("password_env is given without username; give both or neither")
-        return self
 
 
 SinkSettings: TypeAlias = Annotated[

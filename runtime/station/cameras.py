@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ganspect.errors import SignalError
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.capture.address import Address
 from ganspect.runtime.capture.buffers import (
@@ -19,14 +20,19 @@ from ganspect.runtime.capture.buffers import (
     Buffer,
     EveryBuffer,
     LatestBuffer,
+    Signal,
+    TriggerBuffer,
     take_next,
 )
 from ganspect.runtime.capture.feed import Feed, FeedStatus
 from ganspect.runtime.capture.source import Shot, Source
+from ganspect.runtime.capture.triggers.selection import open_trigger
+from ganspect.runtime.capture.triggers.trigger import MOST_SIGNS, Trigger, TriggerStatus, shown_name
 from ganspect.runtime.capture.watch import Ledger, WatchSource
 from ganspect.runtime.station.settings import CameraSettings
 
 _log = logging.getLogger("ganspect.station")
+_TELL_MISSED_S = 10.0
 
 
 class Cameras:
@@ -35,10 +41,17 @@ class Cameras:
     Attributes:
         feeds: by the camera's name.
         settings: by the camera's name.
+        triggers: by the name of a camera that has one.
     """
 
     def __init__(
-        self, cameras: tuple[CameraSettings, ...], folder: Path, on_change: Callable[[FeedStatus], None]
+        self,
+        cameras: tuple[CameraSettings, ...],
+        folder: Path,
+        on_change: Callable[[FeedStatus], None],
+        *,
+        station: str = "station",
+        on_missed: Callable[[str, Signal], None] = lambda camera, signal: None,
     ) -> None:
         """Prepare; nothing is opened before `start`.
 
@@ -46,9 +59,13 @@ class Cameras:
             cameras: of the station file.
             folder: that relative paths start at.
             on_change: called when a camera's state changes, from its thread.
+            station: its name, for the triggers.
+            on_missed: called with a camera and a signal whose part nobody has seen; must not wait.
 
         Raises:
-            SourceError: a file or folder that a camera names is not there.
+            SourceError: a file, folder or pin that a camera names is not there.
+            ConfigError: an environment variable with a password is not set.
+            MissingDependencyError: the package for a trigger is not installed.
         """
         self._bell = Bell()
         self._last = -1
@@ -56,12 +73,21 @@ class Cameras:
         self._ledgers: dict[str, Ledger] = {}
         self.settings = {camera.name: camera for camera in cameras}
         self.feeds: dict[str, Feed] = {}
+        self.triggers: dict[str, Trigger] = {}
+        self._quiet: set[str] = set()
+        self._told_missed: dict[str, tuple[int, float]] = {}
         for camera in cameras:
             address = camera.address(folder)
             if address.kind == "absent" or (address.kind == "watch" and address.path and not address.path.is_dir()):
                 open_source(address, camera.source_settings()).close()  # says what is wrong with it
             opening = self._opening(camera, address)
-            buffer = _buffer(camera, address, self._bell)
+            buffer = _buffer(camera, address, self._bell, partial(on_missed, camera.name))
+            if camera.trigger is not None and isinstance(buffer, TriggerBuffer):
+                self.triggers[camera.name] = open_trigger(
+                    camera.trigger, camera=camera.name, station=station, give=buffer.signal
+                )
+            if not address.is_live or address.kind == "watch":
+                self._quiet.add(camera.name)
             self.feeds[camera.name] = Feed(
                 camera.name, opening, buffer, camera.feed_settings(address), on_change=on_change
             )
@@ -70,6 +96,49 @@ class Cameras:
         """Open the cameras."""
         for feed in self.feeds.values():
             feed.start()
+        for trigger in self.triggers.values():
+            trigger.start()
+
+    def signal(self, camera: str, name: str = "") -> Signal:
+        """Give a signal to a camera with an http trigger: a part is in front of it.
+
+        Args:
+            camera: its name.
+            name: of the part, 128 printable characters at most.
+
+        Raises:
+            SignalError: there is no such camera, it has no http trigger, or the name is impossible.
+        """
+        trigger = self.triggers.get(camera)
+        if camera not in self.feeds:
+            raise SignalError(f"there is no camera {shown_name(camera)!r}; give one of {', '.join(self.feeds)}")
+        if trigger is None or trigger.kind != "http":
+            raise SignalError(f"camera {camera} takes no signals by HTTP; give it trigger: {{kind: http}}")
+        if name != shown_name(name):
+            raise SignalError(f"the name of a part has {MOST_SIGNS} printable characters at most; shorten it")
+        return trigger.signal(name)
+
+    def pass_over(self) -> None:
+        """Miss the parts whose signals or frames wait: inspection is paused."""
+        for feed in self.feeds.values():
+            if isinstance(feed.buffer, TriggerBuffer):
+                feed.buffer.pass_over()
+
+    def unwell(self) -> dict[str, str]:
+        """Return the cameras that see nothing, or whose trigger is away, and why."""
+        found = {}
+        for name, feed in self.feeds.items():
+            status, trigger = feed.status(), self.triggers.get(name)
+            opening = status.state == "opening" and name not in self._quiet
+            if opening or status.error or status.state in ("stalled", "frozen", "lost"):
+                found[name] = f"it is {status.state}"
+            elif trigger is not None and not trigger.status().connected:
+                found[name] = "its trigger is away"
+        return found
+
+    def trigger_status(self) -> list[TriggerStatus]:
+        """Return how the triggers are."""
+        return [trigger.status(self._missed(name)) for name, trigger in self.triggers.items()]
 
     def take(self, timeout_s: float) -> Arrival | None:
         """Return the next frame to inspect, the cameras by turns, or None when none came in time."""
@@ -84,6 +153,8 @@ class Cameras:
         """Look after the cameras' threads."""
         for feed in self.feeds.values():
             feed.check()
+        for name in self.triggers:
+            self._tell_missed(name)
 
     def done(self, camera: str, shot: Shot) -> None:
         """Tell a camera's source that a frame's verdict is safe; never waits."""
@@ -113,11 +184,26 @@ class Cameras:
         if self._stopped:
             return
         self._stopped = True
+        for trigger in self.triggers.values():
+            trigger.stop()
+        for name in self.triggers:
+            self._tell_missed(name, at_once=True)
         for feed in self.feeds.values():
             feed.ask_to_stop()
         end_s = time.monotonic() + timeout_s
         for feed in self.feeds.values():
             feed.stop(max(0.0, end_s - time.monotonic()))
+
+    def _missed(self, camera: str) -> int:
+        buffer = self.feeds[camera].buffer
+        return buffer.missed if isinstance(buffer, TriggerBuffer) else 0
+
+    def _tell_missed(self, camera: str, *, at_once: bool = False) -> None:
+        told, told_s = self._told_missed.get(camera, (0, float("-inf")))
+        missed = self._missed(camera)
+        if missed > told and (at_once or time.monotonic() - told_s > _TELL_MISSED_S):
+            _log.error("camera %s: %d parts were not inspected, no frame came for their signals", camera, missed - told)
+            self._told_missed[camera] = (missed, time.monotonic())
 
     def _opening(self, camera: CameraSettings, address: Address) -> Callable[[], Source]:
         if address.kind != "watch":
@@ -127,6 +213,8 @@ class Cameras:
         return partial(WatchSource, address, camera.source_settings(), ledger)
 
 
-def _buffer(camera: CameraSettings, address: Address, bell: Bell) -> Buffer:
+def _buffer(camera: CameraSettings, address: Address, bell: Bell, on_missed: Callable[[Signal], None]) -> Buffer:
+    if camera.trigger is not None:
+        return TriggerBuffer(bell, camera.trigger.wait_s, on_missed=on_missed)
     policy = camera.policy or ("latest" if address.is_live and address.kind != "watch" else "every")
     return EveryBuffer(bell) if policy == "every" else LatestBuffer(bell)

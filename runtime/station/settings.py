@@ -15,9 +15,11 @@ from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
+from ganspect.runtime.capture.triggers.settings import TriggerSettings
+from ganspect.runtime.outputs.settings import OutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import SinkSettings
-from ganspect.sections import Section, parse, read_yaml
+from ganspect.sections import Section, nearest, parse, read_yaml
 
 _EXAMPLE = "configs/station_demo.yaml"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -51,7 +53,9 @@ class CameraSettings(Section):
         source: a camera's number or device, rtsp://…, http://… (MJPEG), gst:PIPELINE, watch:FOLDER, a video file, an
             image or a folder of images. Paths are relative to the station file.
         policy: `latest`: the freshest frame, others are dropped and counted; `every`: none is dropped, the source
-            waits. Absent: `every` for files and watched folders, else `latest`.
+            waits; `trigger`: the first frame after each signal of the line. Absent: `every` for files and watched
+            folders, else `latest`.
+        trigger: where signals come from; see `trigger` below. Needed with `policy: trigger`.
         roi_xyxy: part of the frame that is inspected, in pixels: left, top, right, bottom. Absent: all.
         loop: begin a file again at its end.
         paced: give a file's frames at its own rate, as a camera would.
@@ -66,7 +70,8 @@ class CameraSettings(Section):
 
     name: str
     source: str
-    policy: Literal["latest", "every"] | None = None
+    policy: Literal["latest", "every", "trigger"] | None = None
+    trigger: TriggerSettings | None = None
     roi_xyxy: tuple[int, int, int, int] | None = None
     loop: bool = False
     paced: bool = False
@@ -94,11 +99,22 @@ class CameraSettings(Section):
     def _region(self) -> "CameraSettings":
         if self.policy == "latest" and self.source.startswith("watch:"):
             raise ValueError("a watched folder drops nothing; leave out policy, or say every")
+        self._check_trigger()
         if self.roi_xyxy is not None:
             left, top, right, bottom = self.roi_xyxy
             if not (0 <= left < right and 0 <= top < bottom):
                 raise ValueError(f"roi_xyxy {list(self.roi_xyxy)} is no region; give left < right and top < bottom")
         return self
+
+    def _check_trigger(self) -> None:
+        if (self.policy == "trigger") != (self.trigger is not None):
+            raise ValueError("policy trigger and a trigger section go together; give both or neither")
+        address = read_address(self.source)
+        flows = (address.is_live and address.kind != "watch") or (self.loop and self.paced)
+        if self.trigger is not None and not flows:
+            raise ValueError(
+                "a trigger takes the next frame of a live camera; give a camera or stream, or loop and paced to a video"
+            )
 
     def address(self, folder: Path) -> Address:
         """Return what the source names; paths are relative to a folder."""
@@ -145,6 +161,7 @@ class StationSettings(Section):
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
         page: in the browser, see `PageSettings`; absent: none.
+        outputs: what rejects a part, each with a name of its own.
     """
 
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] = "station"
@@ -155,15 +172,20 @@ class StationSettings(Section):
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()
     page: PageSettings | None = None
+    outputs: tuple[OutputSettings, ...] = ()
 
     @model_validator(mode="after")
     def _unique(self) -> "StationSettings":
         cameras = [camera.name for camera in self.cameras]
         sinks = [sink.name or sink.kind for sink in self.sinks]
-        for what, names in (("cameras", cameras), ("sinks", sinks)):
+        outputs = [output.name or output.kind for output in self.outputs]
+        for what, names in (("cameras", cameras), ("sinks", sinks), ("outputs", outputs)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {what} are called {twice[0]!r}; give each a name of its own")
+        unknown = sorted({name for output in self.outputs for name in output.cameras} - set(cameras))
+        if unknown:
+            raise ValueError(f"an output is for camera {unknown[0]!r}, which is none; {nearest(unknown[0], cameras)}")
         folders = [(sink.kind, sink.folder) for sink in self.sinks if sink.kind in ("jsonl", "pictures")]
         if len(set(folders)) < len(folders):
             raise ValueError("two sinks of one kind share a folder; give each a folder of its own")

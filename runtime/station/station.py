@@ -26,6 +26,7 @@ from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.judged import Judged
+from ganspect.runtime.outputs.selection import Outputs
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
@@ -47,6 +48,7 @@ class Station:
         history: where verdicts go.
         recorder: puts them there.
         sinks: where they go beside that.
+        outputs: what rejects parts.
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
         bundle: which one judges, by the first 16 digits of its manifest's SHA-256.
         turned_s: `time.monotonic()` when the loop last turned; one that hangs is known by it.
@@ -55,7 +57,13 @@ class Station:
     """
 
     def __init__(
-        self, settings: StationSettings, inspector: Inspector, cameras: Cameras, history: History, sinks: Sinks
+        self,
+        settings: StationSettings,
+        inspector: Inspector,
+        cameras: Cameras,
+        history: History,
+        sinks: Sinks,
+        outputs: Outputs,
     ) -> None:
         """Put the parts together; `Station.open` makes them."""
         self.settings = settings
@@ -63,7 +71,9 @@ class Station:
         self.cameras = cameras
         self.history = history
         self.sinks = sinks
-        self.observers: list[Callable[[Judged], None]] = [sinks.offer]
+        self.outputs = outputs
+        # Outputs first: a part is on its way to the ejector.
+        self.observers: list[Callable[[Judged], None]] = [outputs.judged, sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
         self.bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
@@ -72,6 +82,7 @@ class Station:
         self._in_a_row = 0
         self._look_again_s = 0.0
         self.turned_s = time.monotonic()
+        self._unwell: dict[str, str] = cameras.unwell()
         self.lost = 0
         self._stopping = threading.Event()
         self._paused = threading.Event()
@@ -89,7 +100,10 @@ class Station:
         """
         with ExitStack() as opened:
             history = opened.enter_context(History.open(settings.data / HISTORY))
-            cameras = Cameras(settings.cameras, folder, _log_state)
+            names = [camera.name for camera in settings.cameras]
+            outputs = Outputs(settings.outputs, station=settings.name, cameras=names)
+            opened.callback(outputs.close)
+            cameras = Cameras(settings.cameras, folder, _log_state, station=settings.name, on_missed=outputs.missed)
             asked = settings.inspection
             inspector = opened.enter_context(
                 Inspector.load(
@@ -106,7 +120,7 @@ class Station:
                 settings.sinks, data=settings.data, station=settings.name, history=history, inspector=inspector
             )
             opened.callback(sinks.close)
-            station = cls(settings, inspector, cameras, history, sinks)
+            station = cls(settings, inspector, cameras, history, sinks, outputs)
             station._opened = opened.pop_all()
         return station
 
@@ -121,13 +135,18 @@ class Station:
         while not stopping.is_set() and not self.cameras.ended:
             self.turned_s = time.monotonic()
             if self.paused:
+                self.outputs.rest("inspection is paused")
+                self.cameras.pass_over()
                 stopping.wait(_LOOK_S)
             else:
                 self._next(_LOOK_S)
+                self.outputs.feed(self._unwell)
             self._look()
         self.cameras.stop()
         while self._next(0.0):
             pass
+        self.cameras.pass_over()
+        self.outputs.close()
 
     @property
     def paused(self) -> bool:
@@ -143,6 +162,7 @@ class Station:
     def close(self) -> int:
         """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
         self.cameras.stop()
+        self.outputs.close()
         left = self.recorder.close() + self.lost
         self.cameras.settle()
         self._opened.close()
@@ -195,6 +215,7 @@ class Station:
 
     def _unusable(self, arrival: Arrival, error: Exception) -> None:
         self.counts.unusable(arrival.camera, one_line(error))
+        self.outputs.unusable(arrival)
         self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say
             _log.warning("camera %s: %s", arrival.camera, error)
@@ -227,6 +248,7 @@ class Station:
             return
         self._look_again_s = time.monotonic() + _LOOK_S
         self.cameras.check()
+        self._unwell = self.cameras.unwell()
         if self.recorder.alarm != self._alarm:
             self._alarm = self.recorder.alarm
             if self._alarm:

@@ -18,6 +18,9 @@ def summary_table(station: Station) -> Table:
         title_justify="left",
         box=box.SIMPLE,
     )
+    missed = {status.camera: status.missed for status in station.cameras.trigger_status()}
+    if missed:
+        table.add_column("missed")
     for name, feed in station.cameras.feeds.items():
         status, counts = feed.status(), station.counts.of(name)
         latency = np.percentile(counts.latency_ms, (50, 99)) if counts.latency_ms else None
@@ -29,5 +32,6 @@ def summary_table(station: Station) -> Table:
             str(counts.unusable + status.skipped),
             str(status.failures),
             "–" if latency is None else f"{latency[0]:.1f}, {latency[1]:.1f}",
+            *([str(missed.get(name, "–"))] if missed else []),
         )
     return table

@@ -114,3 +114,26 @@ def test_frames_after_the_end_are_dropped(kind):
     buffer.put(arrival(0))
     assert len(buffer) == 0
     assert buffer.dropped == 1
+
+
+def test_what_is_missed_is_told_with_its_signal():
+    missed = []
+    bell = Bell()
+    buffer = TriggerBuffer(bell, wait_s=0.5, capacity=2, on_missed=missed.append)
+    first, second, third = (buffer.signal(name) for name in ("a", "b", "too many"))
+    assert missed == [third]
+    buffer.put(arrival(0, arrived_ns=second.given_ns))
+    assert len(buffer) == 1
+    buffer.pass_over()
+    assert missed == [third, first, second]
+    assert buffer.missed == 3
+    assert take(buffer, bell, timeout_s=0.0) is None
+
+
+def test_frames_that_nobody_takes_in_time_are_missed():
+    bell = Bell()
+    buffer = TriggerBuffer(bell, capacity=2)
+    for sequence in range(3):
+        buffer.signal()
+        buffer.put(arrival(sequence))
+    assert (len(buffer), buffer.missed) == (2, 1)

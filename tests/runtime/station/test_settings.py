@@ -11,6 +11,10 @@ CAMERAS = f"cameras:\n{CAMERA}"
 HEAD = "bundle: b\ndata: d\n"
 
 
+def triggered(trigger: str) -> str:
+    return f"cameras:\n  - {{name: a, source: '0', policy: trigger, trigger: {{{trigger}}}}}\n"
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "station.yaml"
     path.write_text(text, encoding="utf-8")
@@ -77,6 +81,31 @@ def test_the_demo_is_valid():
             f"bundle: b\ndata: d\nsinks: [{{kind: mqtt, host: b, password_env: P}}]\n{CAMERAS}",
             "without username",
         ),
+        (f"{HEAD}cameras:\n  - {{name: a, source: '0', policy: trigger}}\n", "go together; give both or neither"),
+        (f"{HEAD}cameras:\n  - {{name: a, source: '0', trigger: {{kind: http}}}}\n", "go together"),
+        (
+            f"{HEAD}cameras:\n  - {{name: a, source: 'watch:x', policy: trigger, trigger: {{kind: http}}}}\n",
+            "a trigger takes the next frame of a live camera",
+        ),
+        (f"{HEAD}{triggered('kind: htp')}", "unknown kind 'htp'; did you mean 'http'?"),
+        (f"{HEAD}{triggered('kind: mqtt, host: b, topic: a/#')}", "'a/#' is no single topic"),
+        (f"{HEAD}{triggered('kind: mqtt, host: b, password_env: P')}", "without username"),
+        (f"{HEAD}{triggered('kind: pin, pin: gpio12')}", "'cameras.0.trigger.pin.pin'"),
+        (f"{HEAD}{triggered('kind: pin, pin: /x, poll_ms: 0')}", "greater than or equal to 0.5"),
+        (f"{HEAD}{triggered('kind: http, wait_s: 0')}", "greater than 0"),
+        (f"{HEAD}outputs: [{{kind: modbus, host: p}}]\n{CAMERAS}", "'outputs.0.modbus.coil': a value is missing"),
+        (f"{HEAD}outputs: [{{kind: modbus, host: p, coil: 70000}}]\n{CAMERAS}", "less than or equal to 65535"),
+        (f"{HEAD}outputs: [{{kind: relay}}]\n{CAMERAS}", "unknown kind 'relay'; expected one of modbus, pin, mqtt"),
+        (f"{HEAD}outputs: [{{kind: pin, pin: /x}}, {{kind: pin, pin: /y}}]\n{CAMERAS}", "two outputs are called 'pin'"),
+        (
+            f"{HEAD}outputs: [{{kind: pin, pin: /x, heartbeat_pin: /x}}]\n{CAMERAS}",
+            "give the heartbeat a pin of its own",
+        ),
+        (
+            f"{HEAD}outputs: [{{kind: pin, pin: /x, cameras: [rigth]}}]\n{CAMERAS}",
+            "an output is for camera 'rigth', which is none; expected one of left",
+        ),
+        (f"{HEAD}outputs: [{{kind: mqtt, host: b, topic: 'a/+'}}]\n{CAMERAS}", "cannot be published to"),
         (f"bundle: ~nobody-here/b\ndata: d\n{CAMERAS}", "names a user who is not there"),
         ("- a list\n", "holds no settings; expected 'key: value' lines as in configs/station_demo.yaml"),
     ],
