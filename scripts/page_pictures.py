@@ -46,8 +46,7 @@ def _station_file(folder: Path) -> Path:
 
 
 def _address(station: "subprocess.Popen[str]") -> str:
-    assert station.stdout is not None
-    for line in station.stdout:
+    for line in station.stdout or ():
         if line.startswith("page: "):
             return line.split()[1]
     raise SystemExit("the station does not start; run make demo first")
