@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
-from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings
+from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings, TrustSettings
 
 PAGE = Path(__file__).parents[1] / "docs/station_reference.md"
 
@@ -26,6 +26,7 @@ names it, before anything starts.
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", StationSettings),
     ("`inspection`", InspectionSettings),
+    ("`trust`", TrustSettings),
     ("`cameras`, a list", CameraSettings),
     ("`sinks`, a list: `kind: jsonl`", JsonLinesSettings),
     ("`sinks`: `kind: pictures`", PicturesSettings),

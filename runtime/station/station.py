@@ -13,9 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from ganspect.bundle import MANIFEST
 from ganspect.errors import ImageError, one_line
-from ganspect.files import sha256_of
 from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.capture.buffers import Arrival
@@ -29,11 +27,16 @@ from ganspect.runtime.judged import Judged
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
+from ganspect.runtime.station.loading import load_inspector, trust_of
+from ganspect.runtime.station.notify import Supervisor
+from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
+from ganspect.runtime.station.swap import Swap
 
 _LOOK_S = 0.25
 _STOPPING_S = 5.0
 _FAILURES_IN_A_ROW = 20
+_BAD = ("stalled", "frozen", "lost")
 _log = logging.getLogger("ganspect.station")
 
 
@@ -42,7 +45,8 @@ class Station:
 
     Attributes:
         settings: of the station file.
-        inspector: what judges.
+        swap: what judges, and what will: see `Swap`.
+        supervisor: told that the station is ready and alive.
         cameras: where frames come from.
         history: where verdicts go.
         recorder: puts them there.
@@ -53,18 +57,26 @@ class Station:
     """
 
     def __init__(
-        self, settings: StationSettings, inspector: Inspector, cameras: Cameras, history: History, sinks: Sinks
+        self,
+        settings: StationSettings,
+        swap: Swap,
+        cameras: Cameras,
+        history: History,
+        sinks: Sinks,
+        last_frames: dict[str, Frame],
     ) -> None:
         """Put the parts together; `Station.open` makes them."""
         self.settings = settings
-        self.inspector = inspector
+        self.swap = swap
+        self.swap.followers.append(sinks.follow)
+        self.supervisor = self.swap.supervisor = Supervisor.of_environment()
         self.cameras = cameras
         self.history = history
         self.sinks = sinks
         self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
-        self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
+        self._last_frames = last_frames
         self._opened = ExitStack()
         self._alarm = ""
         self._in_a_row = 0
@@ -87,23 +99,19 @@ class Station:
         with ExitStack() as opened:
             history = opened.enter_context(History.open(settings.data / HISTORY))
             cameras = Cameras(settings.cameras, folder, _log_state)
-            asked = settings.inspection
-            inspector = opened.enter_context(
-                Inspector.load(
-                    settings.bundle,
-                    mode=asked.mode,
-                    backend=asked.backend,
-                    precision=asked.precision,
-                    steps=asked.steps,
-                    budget_ms=asked.budget_ms,
-                    tuning=Tuning(threads=asked.threads),
-                )
+            check = trust_of(settings)
+            tuning, frames = Tuning(threads=settings.inspection.threads), dict[str, Frame]()
+            swap = Swap(
+                load_inspector(settings, check),
+                load=lambda: load_inspector(settings, check),
+                test=lambda new: self_test(new, swap.inspector, dict(frames), tuning=tuning),
             )
+            opened.callback(swap.close)
             sinks = Sinks(
-                settings.sinks, data=settings.data, station=settings.name, history=history, inspector=inspector
+                settings.sinks, data=settings.data, station=settings.name, history=history, inspector=swap.inspector
             )
             opened.callback(sinks.close)
-            station = cls(settings, inspector, cameras, history, sinks)
+            station = cls(settings, swap, cameras, history, sinks, frames)
             station._opened = opened.pop_all()
         return station
 
@@ -115,15 +123,30 @@ class Station:
         """
         self._stopping = stopping
         self.cameras.start()
+        self.supervisor.ready()
         while not stopping.is_set() and not self.cameras.ended:
+            self.swap.between_frames()
             if self.paused:
                 stopping.wait(_LOOK_S)
             else:
                 self._next(_LOOK_S)
             self._look()
+        self.supervisor.stopping()
         self.cameras.stop()
         while self._next(0.0):
-            pass
+            self.supervisor.alive()
+
+    @property
+    def inspector(self) -> Inspector:
+        """Return what judges at the moment; another one after a swap."""
+        return self.swap.inspector
+
+    def reload(self) -> None:
+        """Have the bundle opened anew, tried, and put in force; returns at once, from any thread or signal handler.
+
+        `swap.status()` says what becomes of it.
+        """
+        self.swap.ask()
 
     @property
     def paused(self) -> bool:
@@ -161,13 +184,14 @@ class Station:
         begin_ns = time.perf_counter_ns()
         try:
             frame = self._part(arrival)
-            verdict = self.inspector.inspect(frame)
+            verdict = self.swap.inspect(frame)
         except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
             self._unusable(arrival, error)
             return True
         self._in_a_row = 0
+        self._last_frames[arrival.camera] = frame
         waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
-        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
+        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self.swap.bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
         judged = Judged(arrival, frame, verdict, entry)
         for observer in self.observers:
@@ -222,6 +246,7 @@ class Station:
             return
         self._look_again_s = time.monotonic() + _LOOK_S
         self.cameras.check()
+        self.supervisor.alive(self._summary())
         if self.recorder.alarm != self._alarm:
             self._alarm = self.recorder.alarm
             if self._alarm:
@@ -229,7 +254,17 @@ class Station:
             else:
                 _log.warning("verdicts are kept again")
 
+    def _summary(self) -> str:
+        """Return what `systemctl status` shows; it changes seldom."""
+        states = {name: feed.status().state for name, feed in self.cameras.feeds.items()}
+        bad = [f"{name} is {state}" for name, state in states.items() if state in _BAD]
+        parts = [f"paused, bundle {self.swap.bundle}" if self.paused else f"inspecting with bundle {self.swap.bundle}"]
+        swap = self.swap.status()
+        parts += [f"another bundle is {swap.state}"] if swap.state != "idle" else []
+        parts += [f"the last one was refused: {swap.error}"] if swap.error else []
+        return "; ".join([*parts, *bad, *(["verdicts are held"] if self.recorder.alarm else [])])
+
 
 def _log_state(status: FeedStatus) -> None:
-    level = logging.WARNING if status.state in ("stalled", "frozen", "lost") else logging.INFO
+    level = logging.WARNING if status.state in _BAD else logging.INFO
     _log.log(level, "camera %s is %s%s", status.camera, status.state, f": {status.error}" if status.error else "")
