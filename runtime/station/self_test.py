@@ -21,22 +21,24 @@ from ganspect.runtime.search import LatentSearch
 from ganspect.runtime.verification.agreement import Scores, compare
 from ganspect.runtime.verification.nudged import Nudged
 
-_TILES = 16
+_TILES = 12
 """Calibration tiles that are tried: the line goes on meanwhile, on the same cores."""
 
-_RANDOM = 8
+_RANDOM = 4
+_BESIDE = Tuning(threads=1, spinning=False)
+"""How the reference uses the CPU: threads that wait busily would take the line's cores."""
+
 _FLAGGED_AT_MOST = 0.2
 """Share of normal tiles that may be flagged, or three times the calibrated rate where that is more."""
 
 
-def self_test(new: Inspector, old: Inspector, frames: Mapping[str, Frame], *, tuning: Tuning) -> None:
+def self_test(new: Inspector, old: Inspector, frames: Mapping[str, Frame]) -> None:
     """Try an inspector on calibration tiles, on random images, and on the last frame of each camera.
 
     Args:
         new: that is to take over; nothing else uses it yet.
         old: that judges now; only looked at.
         frames: last frame of each camera that has given any.
-        tuning: how the reference uses the CPU.
 
     Raises:
         BundleError: its input is of another kind, its scores are no numbers or not the reference's, it flags normal
@@ -49,7 +51,7 @@ def self_test(new: Inspector, old: Inspector, frames: Mapping[str, Frame], *, tu
     given = _scores(new.bundle, new.backend, new.mode, tiles, random)
     if not np.isfinite(given.together()).all():
         raise BundleError(f"{new.bundle.folder} gives scores that are no numbers; export it again")
-    _require_reference(new, given, tiles, random, tuning)
+    _require_reference(new, given, tiles, random)
     _require_few_flags(new, given.normal)
     for camera, frame in frames.items():
         _require_judged(new, camera, frame)
@@ -65,8 +67,8 @@ def _require_same_input(new: Bundle, old: Bundle) -> None:
             )
 
 
-def _require_reference(new: Inspector, given: Scores, tiles: Array, random: Array, tuning: Tuning) -> None:
-    with OnnxRuntimeCpu(new.bundle, tuning=tuning, plain=True) as reference:
+def _require_reference(new: Inspector, given: Scores, tiles: Array, random: Array) -> None:
+    with OnnxRuntimeCpu(new.bundle, tuning=_BESIDE, plain=True) as reference:
         expected = _scores(new.bundle, reference, new.mode, tiles, random)
         nudged = _scores(new.bundle, Nudged(reference), new.mode, tiles, random)
     guard: float = getattr(new.backend.guard, new.mode) if isinstance(new.backend, Guarded) else 0.0

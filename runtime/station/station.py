@@ -15,7 +15,6 @@ from types import TracebackType
 
 from ganspect.errors import ImageError, one_line
 from ganspect.preprocess import Frame
-from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
@@ -100,11 +99,11 @@ class Station:
             history = opened.enter_context(History.open(settings.data / HISTORY))
             cameras = Cameras(settings.cameras, folder, _log_state)
             check = trust_of(settings)
-            tuning, frames = Tuning(threads=settings.inspection.threads), dict[str, Frame]()
+            frames: dict[str, Frame] = {}
             swap = Swap(
                 load_inspector(settings, check),
                 load=lambda: load_inspector(settings, check),
-                test=lambda new: self_test(new, swap.inspector, dict(frames), tuning=tuning),
+                test=lambda new: self_test(new, swap.inspector, dict(frames)),
             )
             opened.callback(swap.close)
             sinks = Sinks(

@@ -19,7 +19,6 @@ from ganspect.errors import BundleError, OutputError
 from ganspect.files import sha256_of
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
-from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import read_station
 from ganspect.runtime.station.station import Station
@@ -236,14 +235,14 @@ def test_a_bundle_for_another_kind_of_camera_is_refused(tiny_bundle, key, value)
     with Inspector.load(tiny_bundle) as inspector:
         before = SimpleNamespace(bundle=old)
         with pytest.raises(BundleError, match=f"takes images with {key} .*, the bundle in force with {value}"):
-            self_test(inspector, before, {}, tuning=Tuning(threads=1))
+            self_test(inspector, before, {})
 
 
 def test_a_camera_whose_frames_it_cannot_judge(tiny_bundle):
     with Inspector.load(tiny_bundle) as inspector:
         frames = {"upper": np.zeros((40, 48), np.uint16)}
         with pytest.raises(BundleError, match="cannot judge the frames of camera upper: a frame of uint16 was given"):
-            self_test(inspector, inspector, frames, tuning=Tuning(threads=1))
+            self_test(inspector, inspector, frames)
 
 
 def test_scores_that_are_not_the_references_are_refused(line, monkeypatch):
