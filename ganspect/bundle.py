@@ -5,13 +5,16 @@
       *.onnx, weights.bin, starts.safetensors    the graphs, each weight once, random starts for the search
       calibration.json       thresholds, newest last; append-only, belongs to the device
       calibration/           per-pixel statistics of each calibration, safetensors
+      signature.json         who vouches for the manifest, and for the calibration: see ganspect.runtime.trust
 
 `open_bundle` checks everything before a graph is loaded.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -25,6 +28,10 @@ MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 
 RecordT = TypeVar("RecordT", bound=Record)
+
+Check: TypeAlias = Callable[[Path, bytes, bytes | None], None]
+"""Told a bundle's folder and the exact bytes of its manifest and its calibration (None: it has none) before either is
+believed; raises `BundleError` where they are not to be trusted."""
 
 
 class PixelStatistics(NamedTuple):
@@ -45,13 +52,17 @@ class Bundle:
         folder: where it lies.
         manifest: what export wrote.
         calibration: the one in force, or None if the bundle was never calibrated.
+        manifest_sha256: of the manifest as it was read, whatever the file holds by now: what the bundle is called by.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, calibration: CalibrationRecord | None) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, calibration: CalibrationRecord | None, manifest_sha256: str
+    ) -> None:
         """Hold what `open_bundle` has checked; use that function instead."""
         self.folder = folder
         self.manifest = manifest
         self.calibration = calibration
+        self.manifest_sha256 = manifest_sha256
 
     def graph_path(self, name: str, *variants: str) -> Path:
         """Return the file of a graph.
@@ -132,39 +143,61 @@ class Bundle:
         return load_file(_require_hash(self.folder, record.tiles_file, record.tiles_sha256))["tiles"]
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(folder: Path, *, check: Check | None = None) -> Bundle:
     """Open a bundle after checking its schema, its paths and the hash of every file.
 
+    Args:
+        folder: where it lies.
+        check: decides whether it is to be trusted, from the very bytes that are used then; None: whoever wrote it.
+
     Raises:
-        BundleError: it is missing, incomplete, changed, newer than this ganspect, or points outside itself.
+        BundleError: it is missing, incomplete, changed, newer than this ganspect, points outside itself, or is not
+            trusted.
     """
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder} is no bundle (it has no {MANIFEST}); give the folder that 'ganspect export' wrote")
-    manifest = _read(folder / MANIFEST, Manifest)
+    # Each file is read once: what was checked is what is parsed, whoever replaces it meanwhile.
+    content, calibration = _content(folder / MANIFEST), _content_if_any(folder / CALIBRATION)
+    if check is not None:
+        check(folder, content, calibration)
+    manifest = _parse(folder / MANIFEST, content, Manifest)
     for graph in manifest.graphs.values():
         for file in (graph.file, *graph.variants.values()):
             if file not in manifest.sha256:
                 raise BundleError(f"{folder / MANIFEST} gives no hash for {file}; export the bundle again")
     for name, sha256 in manifest.sha256.items():
         _require_hash(folder, name, sha256)
-    path = folder / CALIBRATION
-    entries = _read(path, Calibrations).entries if path.exists() else []
-    return Bundle(folder, manifest, entries[-1] if entries else None)
+    entries = _entries(folder, calibration)
+    return Bundle(folder, manifest, entries[-1] if entries else None, hashlib.sha256(content).hexdigest())
 
 
 def append_calibration(folder: Path, entry: CalibrationRecord) -> None:
     """Add a calibration, which is in force from then on; older entries stay."""
-    path = folder / CALIBRATION
-    entries = _read(path, Calibrations).entries if path.exists() else []
+    entries = _entries(folder, _content_if_any(folder / CALIBRATION))
     content = Calibrations(entries=[*entries, entry]).model_dump_json(indent=2) + "\n"
-    write_atomically(path, content.encode())
+    write_atomically(folder / CALIBRATION, content.encode())
 
 
-def _read(path: Path, model: type[RecordT]) -> RecordT:
+def _entries(folder: Path, content: bytes | None) -> list[CalibrationRecord]:
+    return [] if content is None else _parse(folder / CALIBRATION, content, Calibrations).entries
+
+
+def _content(path: Path) -> bytes:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
+
+
+def _content_if_any(path: Path) -> bytes | None:
+    return _content(path) if path.exists() else None
+
+
+def _parse(path: Path, text: bytes, model: type[RecordT]) -> RecordT:
+    try:
+        content = json.loads(text)
         version = content["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is damaged: it is no JSON with a schema_version; copy the bundle again") from error
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise BundleError(

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from ganspect.bundle import Bundle, open_bundle
+from ganspect.bundle import Bundle, Check, open_bundle
 from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
 from ganspect.records import CalibrationRecord, Mode, Precision, Threshold
@@ -98,6 +98,7 @@ class Inspector:
         budget_ms: float | None = None,
         tuning: Tuning = LATENCY,
         meanwhile: str | None = None,
+        check: Check | None = None,
     ) -> "Inspector":
         """Open a bundle, load its graphs and run each once.
 
@@ -112,6 +113,7 @@ class Inspector:
             tuning: how the CPU is used.
             meanwhile: a backend that runs the graphs in fp32 until `backend` is ready, which opens in the background:
                 TensorRT may build engines for minutes. None: wait for it.
+            check: decides whether the bundle is to be trusted; see `open_bundle`.
 
         Raises:
             BundleError: the bundle is damaged, or has no encoder in encoder mode.
@@ -121,7 +123,7 @@ class Inspector:
             MissingDependencyError: the backend's package is not installed.
         """
         _check_options(mode, steps, budget_ms)
-        bundle = open_bundle(Path(folder))
+        bundle = open_bundle(Path(folder), check=check)
         bundle.require_calibration()
 
         if backend != AUTO:

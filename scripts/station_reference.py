@@ -15,7 +15,7 @@ from ganspect.runtime.capture.triggers.settings import HttpTriggerSettings, Mqtt
 from ganspect.runtime.outputs.settings import ModbusOutputSettings, MqttOutputSettings, PinOutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
-from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings
+from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings, TrustSettings
 
 PAGE = Path(__file__).parents[1] / "docs/station_reference.md"
 
@@ -29,6 +29,7 @@ names it, before anything starts.
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", StationSettings),
     ("`inspection`", InspectionSettings),
+    ("`trust`", TrustSettings),
     ("`cameras`, a list", CameraSettings),
     ("`trigger` of a camera: `kind: mqtt`", MqttTriggerSettings),
     ("`trigger`: `kind: http`", HttpTriggerSettings),

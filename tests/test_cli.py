@@ -12,7 +12,7 @@ from ganspect.errors import BundleError, VerificationError
 from ganspect.runtime.backends.tuning import Tuning
 
 COMMANDS = ["demo", "train", "export", "calibrate", "evaluate", "screen", "run", "history"]
-COMMANDS += ["build", "verify", "bench", "doctor"]
+COMMANDS += ["build", "verify", "sign", "new-key", "bench", "doctor"]
 
 
 @pytest.fixture

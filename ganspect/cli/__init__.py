@@ -14,6 +14,7 @@ from ganspect import __version__
 from ganspect.cli.judging import bench, doctor, evaluate, screen, verify
 from ganspect.cli.making import build, calibrate, demo, export, train
 from ganspect.cli.station import history, run
+from ganspect.cli.trust import new_key, sign
 from ganspect.errors import GanspectError, VerificationError
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no public name for it
@@ -26,7 +27,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_COMMANDS = (demo, train, export, calibrate, evaluate, screen, run, history, build, verify, bench, doctor)
+_COMMANDS = (
+    demo,
+    train,
+    export,
+    calibrate,
+    evaluate,
+    screen,
+    run,
+    history,
+    build,
+    verify,
+    sign,
+    new_key,
+    bench,
+    doctor,
+)
 
 for _command in _COMMANDS:
     app.command()(_command)

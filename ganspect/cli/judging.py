@@ -91,6 +91,8 @@ def verify(
     flip_limit: Annotated[
         float, typer.Option(min=0, max=1, help="Share of verdicts near the threshold that may flip.")
     ] = 0.001,
+    key: Annotated[Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature it must have.")] = None,
+    signed_calibration: Annotated[bool, typer.Option(help="Its calibration must be signed too.")] = False,
 ) -> None:
     """Check a bundle's files, and that backends and precisions give the verdicts of the float32 reference.
 
@@ -98,7 +100,13 @@ def verify(
     """
     from ganspect.runtime.verification.command import verify_bundle
 
-    verify_bundle(bundle, split(backend), split(precision), flip_limit=flip_limit)
+    check = None
+    if key is not None or signed_calibration:
+        with extra("sign"):
+            from ganspect.runtime.trust.command import told_trust
+
+        check = told_trust(key, signed_calibration=signed_calibration)
+    verify_bundle(bundle, split(backend), split(precision), flip_limit=flip_limit, check=check)
 
 
 def bench(

@@ -11,9 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ganspect.bundle import MANIFEST
 from ganspect.errors import OutputError
-from ganspect.files import require_writable, sha256_of
+from ganspect.files import require_writable
 from ganspect.records import Precision
 from ganspect.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from ganspect.runtime.engines import ENGINES_FOLDER
@@ -67,7 +66,7 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
         ONNX Runtime's documentation asks to remove engines when the model, its own version, TensorRT's or the GPU
         changes. The folder's name has all of these that can be known here; another bundle's graphs are in its manifest.
         """
-        graphs = sha256_of(self._bundle.folder / MANIFEST)[:12]
+        graphs = self._bundle.manifest_sha256[:12]
         key = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.version}-{self.precision}-{self.device}-{graphs}").strip("-")
         return self._bundle.folder / ENGINES_FOLDER / self.name / key
 

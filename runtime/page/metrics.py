@@ -52,7 +52,7 @@ class _StationCollector(Collector):
                 "backend": backend.name,
                 "precision": backend.precision,
                 "mode": station.inspector.mode,
-                "bundle": station.bundle,
+                "bundle": station.swap.bundle,
             },
         )
         yield info

@@ -60,7 +60,7 @@ class States:
             "backend": f"{station.inspector.backend.name} {station.inspector.backend.precision}",
             "mode": station.inspector.mode,
             "threshold": station.inspector.threshold,
-            "bundle": station.bundle,
+            "bundle": station.swap.bundle,
             "flagged": sum(camera["flagged"] for camera in cameras),
             "cameras": cameras,
             "sinks": self._described_sinks(),

@@ -34,6 +34,8 @@ class _Picture:
     entry: Entry
     frame: Frame
     verdict: Verdict
+    grid: TileGrid
+    heat_scale: float
 
 
 class Pictures:
@@ -70,12 +72,21 @@ class Pictures:
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
+    def follow(self, grid: TileGrid, heat_scale: float) -> None:
+        """Take frames from now on as another bundle sees them; those that wait are drawn as the one before saw them.
+
+        Args:
+            grid: how frames become tiles.
+            heat_scale: residual that is drawn in the hottest colour.
+        """
+        self._grid, self._heat_scale = grid, heat_scale
+
     def offer(self, entry: Entry, frame: Frame, verdict: Verdict) -> None:
         """Take a frame if pictures of its verdict are wanted; dropped and counted where too many wait."""
         if entry.verdict not in self._verdicts:
             return
         try:
-            self._waiting.put_nowait(_Picture(entry, frame, verdict))
+            self._waiting.put_nowait(_Picture(entry, frame, verdict, self._grid, self._heat_scale))
         except queue.Full:
             self.dropped += 1
 
@@ -100,8 +111,8 @@ class Pictures:
                 _log.error("a picture is lost: %s", one_line(error))
 
     def _save(self, picture: _Picture) -> None:
-        shown = to_picture(picture.frame, self._grid)
-        heat = side_by_side(shown, picture.verdict, full_scale=self._heat_scale)
+        shown = to_picture(picture.frame, picture.grid)
+        heat = side_by_side(shown, picture.verdict, full_scale=picture.heat_scale)
         files = {".png": _encoded(".png", picture.frame), "_heat.jpg": _encoded(".jpg", heat)}
         self._make_room(sum(map(len, files.values())))
         entry = picture.entry

@@ -69,6 +69,11 @@ class Sinks:
         for pictures in self.pictures:
             pictures.offer(judged.entry, judged.frame, judged.verdict)
 
+    def follow(self, inspector: Inspector) -> None:
+        """Draw pictures of frames that come from now on as another inspector sees them."""
+        for pictures in self.pictures:
+            pictures.follow(inspector.grid, inspector.heat_scale())
+
     def notify(self) -> None:
         """Say that new verdicts are on disk."""
         for forwarder in self.forwarders:

@@ -1,6 +1,6 @@
 """`ganspect run`: a station from its file until Ctrl-C, SIGTERM, or the end of all its files.
 
-run_station(Path("station.yaml"))
+run_station(Path("station.yaml"))       # SIGHUP loads its bundle anew
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -51,7 +51,7 @@ def run_station(path: Path) -> None:
         _page(settings, folder) as page,
         _until_told() as stopping,
     ):
-        with Station.open(settings, folder) as station:
+        with Station.open(settings, folder) as station, _on_hang_up(station.reload, stopping):
             with nullcontext() if page is None else page.serving(station):
                 _greet(station, page)
                 station.run(stopping)
@@ -119,3 +119,29 @@ def _until_told() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _on_hang_up(reload: Callable[[], None], stopping: threading.Event) -> Iterator[None]:
+    """Load the bundle anew on SIGHUP, or stop where it means what it says: that the terminal is gone."""
+    had_terminal = _has_terminal()
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        if had_terminal and not _has_terminal():
+            stopping.set()
+        else:
+            reload()
+
+    before = signal.signal(signal.SIGHUP, hang_up)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

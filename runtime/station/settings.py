@@ -149,15 +149,28 @@ class CameraSettings(Section):
         )
 
 
+class TrustSettings(Section):
+    """Whose bundles the station runs; needs `pip install 'ganspect[sign]'`.
+
+    Attributes:
+        public_key: PEM file of the key that a bundle must be signed with, relative to this file; read at the start.
+        signed_calibration: whether calibration.json must be signed too, since whoever may write it moves the threshold.
+    """
+
+    public_key: Path
+    signed_calibration: bool = False
+
+
 class StationSettings(Section):
     """A station.
 
     Attributes:
         name: of the station: letters, digits, `-` and `_`.
-        bundle: folder of a calibrated bundle, relative to this file.
+        bundle: folder of a calibrated bundle, or a link to one, relative to this file; looked at again at each reload.
         data: folder for history, pictures and results, relative to this file.
         log: how events are written to standard error: `text` for people, `json` for a collector.
         inspection: see `InspectionSettings`.
+        trust: see `TrustSettings`; absent: any bundle is run.
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
         page: in the browser, see `PageSettings`; absent: none.
@@ -169,6 +182,7 @@ class StationSettings(Section):
     data: Path
     log: Literal["text", "json"] = "text"
     inspection: InspectionSettings = InspectionSettings()
+    trust: TrustSettings | None = None
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()
     page: PageSettings | None = None
@@ -201,9 +215,13 @@ def read_station(path: Path) -> StationSettings:
     content = read_yaml(path, [], what="station file", such_as=_EXAMPLE)
     settings = parse(content, StationSettings, origin=str(path))
     folder = path.absolute().parent
-    return settings.model_copy(
-        update={name: (folder / expanded(getattr(settings, name))).resolve() for name in ("bundle", "data")}
-    )
+    trust = settings.trust
+    paths = {
+        "bundle": folder / expanded(settings.bundle),  # a link stays one: it may be moved to another version
+        "data": (folder / expanded(settings.data)).resolve(),
+        "trust": trust and trust.model_copy(update={"public_key": folder / expanded(trust.public_key)}),
+    }
+    return settings.model_copy(update=paths)
 
 
 def expanded(path: Path) -> Path:

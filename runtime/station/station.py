@@ -13,11 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from ganspect.bundle import MANIFEST
 from ganspect.errors import ImageError, one_line
-from ganspect.files import sha256_of
 from ganspect.preprocess import Frame
-from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
@@ -30,11 +27,16 @@ from ganspect.runtime.outputs.selection import Outputs
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
+from ganspect.runtime.station.loading import load_inspector, trust_of
+from ganspect.runtime.station.notify import Supervisor
+from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
+from ganspect.runtime.station.swap import Swap
 
 _LOOK_S = 0.25
 _STOPPING_S = 5.0
 _FAILURES_IN_A_ROW = 20
+_BAD = ("stalled", "frozen", "lost")
 _log = logging.getLogger("ganspect.station")
 
 
@@ -43,14 +45,14 @@ class Station:
 
     Attributes:
         settings: of the station file.
-        inspector: what judges.
+        swap: what judges, and what will: see `Swap`.
+        supervisor: told that the station is ready and alive.
         cameras: where frames come from.
         history: where verdicts go.
         recorder: puts them there.
         sinks: where they go beside that.
         outputs: what rejects parts.
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
-        bundle: which one judges, by the first 16 digits of its manifest's SHA-256.
         turned_s: `time.monotonic()` when the loop last turned; one that hangs is known by it.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
@@ -59,15 +61,18 @@ class Station:
     def __init__(
         self,
         settings: StationSettings,
-        inspector: Inspector,
+        swap: Swap,
         cameras: Cameras,
         history: History,
         sinks: Sinks,
         outputs: Outputs,
+        last_frames: dict[str, Frame],
     ) -> None:
         """Put the parts together; `Station.open` makes them."""
         self.settings = settings
-        self.inspector = inspector
+        self.swap = swap
+        self.swap.followers.append(sinks.follow)
+        self.supervisor = self.swap.supervisor = Supervisor.of_environment()
         self.cameras = cameras
         self.history = history
         self.sinks = sinks
@@ -76,7 +81,7 @@ class Station:
         self.observers: list[Callable[[Judged], None]] = [outputs.judged, sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
-        self.bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
+        self._last_frames = last_frames
         self._opened = ExitStack()
         self._alarm = ""
         self._in_a_row = 0
@@ -104,23 +109,19 @@ class Station:
             outputs = Outputs(settings.outputs, station=settings.name, cameras=names)
             opened.callback(outputs.close)
             cameras = Cameras(settings.cameras, folder, _log_state, station=settings.name, on_missed=outputs.missed)
-            asked = settings.inspection
-            inspector = opened.enter_context(
-                Inspector.load(
-                    settings.bundle,
-                    mode=asked.mode,
-                    backend=asked.backend,
-                    precision=asked.precision,
-                    steps=asked.steps,
-                    budget_ms=asked.budget_ms,
-                    tuning=Tuning(threads=asked.threads),
-                )
+            check = trust_of(settings)
+            frames: dict[str, Frame] = {}
+            swap = Swap(
+                load_inspector(settings, check),
+                load=lambda: load_inspector(settings, check),
+                test=lambda new: self_test(new, swap.inspector, dict(frames)),
             )
+            opened.callback(swap.close)
             sinks = Sinks(
-                settings.sinks, data=settings.data, station=settings.name, history=history, inspector=inspector
+                settings.sinks, data=settings.data, station=settings.name, history=history, inspector=swap.inspector
             )
             opened.callback(sinks.close)
-            station = cls(settings, inspector, cameras, history, sinks, outputs)
+            station = cls(settings, swap, cameras, history, sinks, outputs, frames)
             station._opened = opened.pop_all()
         return station
 
@@ -132,8 +133,10 @@ class Station:
         """
         self._stopping = stopping
         self.cameras.start()
+        self.supervisor.ready()
         while not stopping.is_set() and not self.cameras.ended:
             self.turned_s = time.monotonic()
+            self.swap.between_frames()
             if self.paused:
                 self.outputs.rest("inspection is paused")
                 self.cameras.pass_over()
@@ -142,11 +145,25 @@ class Station:
                 self._next(_LOOK_S)
                 self.outputs.feed(self._unwell)
             self._look()
+        self.supervisor.stopping()
         self.cameras.stop()
         while self._next(0.0):
-            pass
+            self.turned_s = time.monotonic()
+            self.supervisor.alive()
         self.cameras.pass_over()
         self.outputs.close()
+
+    @property
+    def inspector(self) -> Inspector:
+        """Return what judges at the moment; another one after a swap."""
+        return self.swap.inspector
+
+    def reload(self) -> None:
+        """Have the bundle opened anew, tried, and put in force; returns at once, from any thread or signal handler.
+
+        `swap.status()` says what becomes of it.
+        """
+        self.swap.ask()
 
     @property
     def paused(self) -> bool:
@@ -185,13 +202,14 @@ class Station:
         begin_ns = time.perf_counter_ns()
         try:
             frame = self._part(arrival)
-            verdict = self.inspector.inspect(frame)
+            verdict = self.swap.inspect(frame)
         except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
             self._unusable(arrival, error)
             return True
         self._in_a_row = 0
+        self._last_frames[arrival.camera] = frame
         waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
-        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self.bundle, waited_ms=waited_ms)
+        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self.swap.bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
         judged = Judged(arrival, frame, verdict, entry)
         for observer in self.observers:
@@ -249,6 +267,7 @@ class Station:
         self._look_again_s = time.monotonic() + _LOOK_S
         self.cameras.check()
         self._unwell = self.cameras.unwell()
+        self.supervisor.alive(self._summary())
         if self.recorder.alarm != self._alarm:
             self._alarm = self.recorder.alarm
             if self._alarm:
@@ -256,7 +275,17 @@ class Station:
             else:
                 _log.warning("verdicts are kept again")
 
+    def _summary(self) -> str:
+        """Return what `systemctl status` shows; it changes seldom."""
+        states = {name: feed.status().state for name, feed in self.cameras.feeds.items()}
+        bad = [f"{name} is {state}" for name, state in states.items() if state in _BAD]
+        parts = [f"paused, bundle {self.swap.bundle}" if self.paused else f"inspecting with bundle {self.swap.bundle}"]
+        swap = self.swap.status()
+        parts += [f"another bundle is {swap.state}"] if swap.state != "idle" else []
+        parts += [f"the last one was refused: {swap.error}"] if swap.error else []
+        return "; ".join([*parts, *bad, *(["verdicts are held"] if self.recorder.alarm else [])])
+
 
 def _log_state(status: FeedStatus) -> None:
-    level = logging.WARNING if status.state in ("stalled", "frozen", "lost") else logging.INFO
+    level = logging.WARNING if status.state in _BAD else logging.INFO
     _log.log(level, "camera %s is %s%s", status.camera, status.state, f": {status.error}" if status.error else "")

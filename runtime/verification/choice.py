@@ -6,9 +6,8 @@ with open_verified("auto", bundle) as backend:
 
 from rich.console import Console
 
-from ganspect.bundle import MANIFEST, Bundle
+from ganspect.bundle import Bundle
 from ganspect.errors import ConfigError, GanspectError, VerificationError
-from ganspect.files import sha256_of
 from ganspect.progress import print_warning
 from ganspect.records import Mode, Precision
 from ganspect.runtime.backends import Backend, open_backend
@@ -119,7 +118,7 @@ def _current(bundle: Bundle) -> list[Verified]:
     entries = read_verified(bundle) if bundle.calibration is not None else []
     if not entries or bundle.calibration is None:
         return []
-    wanted = (sha256_of(bundle.folder / MANIFEST), bundle.calibration.created, machine_identity())
+    wanted = (bundle.manifest_sha256, bundle.calibration.created, machine_identity())
     return [entry for entry in entries if (entry.graphs_sha256, entry.calibration, entry.machine) == wanted]
 
 

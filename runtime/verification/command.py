@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ganspect.bundle import MANIFEST, Bundle, open_bundle
+from ganspect.bundle import MANIFEST, Bundle, Check, open_bundle
 from ganspect.errors import BundleError, GanspectError, VerificationError
 from ganspect.progress import print_warning, progress_bar
 from ganspect.records import Precision
@@ -41,6 +41,7 @@ def verify_bundle(
     *,
     flip_limit: float = FLIP_LIMIT,
     tuning: Tuning = LATENCY,
+    check: Check | None = None,
 ) -> list[Verified]:
     """Check a bundle's files, compare backends with the reference, print and keep the figures.
 
@@ -50,13 +51,15 @@ def verify_bundle(
         precisions: of the convolutions; none: every one that a backend offers for this bundle.
         flip_limit: largest allowed share of flipped verdicts near the threshold.
         tuning: how the CPU is used.
+        check: decides whether the bundle is to be trusted; see `open_bundle`.
 
     Raises:
-        VerificationError: a file is not what was exported, or a backend's verdicts are not the reference's.
+        VerificationError: a file is not what was exported, the bundle is not trusted, or a backend's verdicts are not
+            the reference's.
         CalibrationError: the bundle has no threshold, or no tiles to compare on.
         GanspectError: a backend that was asked for cannot run this.
     """
-    bundle = _open(folder)
+    bundle = _open(folder, check)
     pairs = _pairs(bundle, backends, precisions)
     results = []
     for result in check_pairs(bundle, pairs, flip_limit=flip_limit, tuning=tuning, skip=not backends):
@@ -119,9 +122,9 @@ def offering(bundle: Bundle, precisions: Sequence[Precision]) -> list[Pair]:
     return pairs
 
 
-def _open(folder: Path) -> Bundle:
+def _open(folder: Path, check: Check | None) -> Bundle:
     try:
-        return open_bundle(folder)
+        return open_bundle(folder, check=check)
     except BundleError as error:
         if not (folder / MANIFEST).is_file():
             raise

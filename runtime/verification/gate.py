@@ -11,8 +11,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from ganspect.bundle import MANIFEST, Bundle
-from ganspect.files import sha256_of
+from ganspect.bundle import Bundle
 from ganspect.records import Precision, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
@@ -102,7 +101,7 @@ class Gate:
             calibration=self._bundle.require_calibration().created,
             machine=machine_identity(),
             flip_limit=flip_limit,
-            graphs_sha256=sha256_of(self._bundle.folder / MANIFEST),
+            graphs_sha256=self._bundle.manifest_sha256,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
 

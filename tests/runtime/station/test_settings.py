@@ -35,6 +35,14 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert settings.cameras[0].address(tmp_path).path == tmp_path / "line.avi"
 
 
+def test_the_key_is_beside_the_file_and_a_link_to_a_bundle_stays_one(tmp_path):
+    (tmp_path / "b").symlink_to("v1")
+    settings = read_station(written(tmp_path, f"{HEAD}trust: {{public_key: line.pub.pem}}\n{CAMERAS}"))
+    assert settings.trust.public_key == tmp_path / "line.pub.pem"
+    assert not settings.trust.signed_calibration
+    assert settings.bundle == tmp_path / "b"
+
+
 def test_streams_cameras_and_absolute_paths_stay_what_they_are(tmp_path):
     sources = ["0", "rtsp://cam/1", "gst:videotestsrc", f"{tmp_path}/x.avi", "watch:in", "~/y.avi"]
     cameras = "".join(f"  - {{name: c{number}, source: '{source}'}}\n" for number, source in enumerate(sources))
@@ -76,6 +84,7 @@ def test_the_demo_is_valid():
             f"bundle: b\ndata: d\nsinks: [{{kind: jsonl}}, {{kind: jsonl, name: x}}]\n{CAMERAS}",
             "share a folder",
         ),
+        (f"{HEAD}trust: {{signed_calibration: true}}\n{CAMERAS}", "'trust.public_key': a value is missing"),
         (f"{HEAD}sinks: [{{kind: webhook, url: 'ftp://x'}}]\n{CAMERAS}", "begins with http://"),
         (
             f"bundle: b\ndata: d\nsinks: [{{kind: mqtt, host: b, password_env: P}}]\n{CAMERAS}",

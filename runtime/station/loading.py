@@ -1,0 +1,64 @@
+"""A station's inspector, loaded as its file says: at the start, and again for each swap.
+
+with load_inspector(settings, trust_of(settings)) as inspector: ...
+"""
+
+from ganspect.bundle import Bundle, Check, open_bundle
+from ganspect.errors import BundleError
+from ganspect.extras import extra
+from ganspect.runtime.backends.tuning import Tuning
+from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.station.settings import StationSettings
+
+
+def trust_of(settings: StationSettings) -> Check | None:
+    """Return what decides whether a bundle is trusted, its key read now and never again; None: every bundle is.
+
+    Raises:
+        ConfigError: the key cannot be used.
+        MissingDependencyError: there is a key, and no package to use it with.
+    """
+    if settings.trust is None:
+        return None
+    with extra("sign"):
+        from ganspect.runtime.trust.signature import Trust
+
+    return Trust.of_key(settings.trust.public_key, signed_calibration=settings.trust.signed_calibration)
+
+
+def load_inspector(settings: StationSettings, check: Check | None) -> Inspector:
+    """Load what judges.
+
+    The bundle's path is followed once, so that a link that is moved meanwhile cannot mix two bundles.
+
+    Args:
+        settings: of the station file.
+        check: decides whether the bundle is to be trusted.
+
+    Raises:
+        BundleError: it was replaced while it was loaded.
+        GanspectError: as `Inspector.load`.
+    """
+    asked = settings.inspection
+    inspector = Inspector.load(
+        settings.bundle.resolve(),
+        mode=asked.mode,
+        backend=asked.backend,
+        precision=asked.precision,
+        steps=asked.steps,
+        budget_ms=asked.budget_ms,
+        tuning=Tuning(threads=asked.threads),
+        check=check,
+    )
+    try:
+        _require_unchanged(inspector.bundle, check)
+    except BaseException:
+        inspector.close()
+        raise
+    return inspector
+
+
+def _require_unchanged(bundle: Bundle, check: Check | None) -> None:
+    now = open_bundle(bundle.folder, check=check)
+    if (now.manifest_sha256, now.calibration) != (bundle.manifest_sha256, bundle.calibration):
+        raise BundleError(f"{bundle.folder} was changed while it was loaded; load it again when it has been copied")
