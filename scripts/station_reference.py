@@ -11,6 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from ganspect.runtime.drift.settings import DriftSettings
+from ganspect.runtime.good_period.settings import GoodPeriodSettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
 from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings
 
@@ -31,6 +33,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`sinks`: `kind: pictures`", PicturesSettings),
     ("`sinks`: `kind: webhook`", WebhookSettings),
     ("`sinks`: `kind: mqtt`", MqttSettings),
+    ("`drift`", DriftSettings),
+    ("`good_period`", GoodPeriodSettings),
 )
 
 

@@ -15,6 +15,8 @@ from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
+from ganspect.runtime.drift.settings import DriftSettings
+from ganspect.runtime.good_period.settings import GoodPeriodSettings
 from ganspect.runtime.sinks.settings import SinkSettings
 from ganspect.sections import Section, parse, read_yaml
 
@@ -143,6 +145,8 @@ class StationSettings(Section):
         inspection: see `InspectionSettings`.
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
+        drift: see `DriftSettings`.
+        good_period: see `GoodPeriodSettings`.
     """
 
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] = "station"
@@ -152,6 +156,8 @@ class StationSettings(Section):
     inspection: InspectionSettings = InspectionSettings()
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()
+    drift: DriftSettings = DriftSettings()
+    good_period: GoodPeriodSettings = GoodPeriodSettings()
 
     @model_validator(mode="after")
     def _unique(self) -> "StationSettings":

@@ -21,6 +21,8 @@ from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
+from ganspect.runtime.drift import Drift
+from ganspect.runtime.good_period import GoodPeriod
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.store import HISTORY, History
@@ -50,6 +52,8 @@ class Station:
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
+        drift: whether frames still score as when the bundle was calibrated.
+        good_period: keeps the frames of a period that is declared good; begun and ended from any thread.
     """
 
     def __init__(
@@ -61,10 +65,18 @@ class Station:
         self.cameras = cameras
         self.history = history
         self.sinks = sinks
-        self.observers: list[Callable[[Judged], None]] = [sinks.offer]
+        self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
+        self.drift = Drift(inspector, tuple(cameras.feeds), settings.drift, settings.data)
+        self.good_period = GoodPeriod(
+            settings.good_period, data=settings.data, station=settings.name, bundle=self._bundle
+        )
+        self.observers: list[Callable[[Judged], None]] = [
+            sinks.offer,
+            self.drift.observe,
+            self.good_period.observe,
+        ]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
-        self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
         self._alarm = ""
         self._in_a_row = 0
@@ -140,6 +152,7 @@ class Station:
         """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
         self.cameras.stop()
         left = self.recorder.close() + self.lost
+        self.good_period.close()
         self.cameras.settle()
         self._opened.close()
         return left
