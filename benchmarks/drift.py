@@ -7,8 +7,8 @@ keeps their start scores. The normal cells of the test part, which neither train
 line: they come in random order, again and again, first as they are, then as through a lens that is out of focus, in
 dimmed light, or dusty (dark specks, which stay where they are). For each degree: after how many frames the alarm comes
 (over many orders), by how many deviations the median start score moved, how many verdicts on good cells are false
-alarms, and how many changed. Cells that come again are no further evidence, and the monitor knows that. The cells are
-not as many as a line's parts, so the window is shorter than the default.
+alarms, how many changed, and how many defective cells are still found. Cells that come again are no further evidence,
+and the monitor knows that. The cells are not as many as a line's parts, so the window is shorter than the default.
 """
 
 import argparse
@@ -42,6 +42,7 @@ from ganspect.runtime.scale import score_scale
 
 SETTINGS = DriftSettings(window=100)
 ORDERS = 50
+DEFECTS = 50
 CLEAN_FRAMES, DIRTY_FRAMES = 200, 1000
 
 Change = Callable[[Frame], Frame]
@@ -65,24 +66,27 @@ def dimmed(share: float) -> Change:
     return lambda frame: np.round(frame * (1 - share)).astype(frame.dtype)
 
 
-def dusty(specks: int) -> Change:
-    """Return a lens with specks at fixed places, 2 to 6 pixels in radius on 300, soft, up to 40% dark."""
+def dusty(dark: float) -> Change:
+    """Return a lens with ten soft specks at fixed places, 2 to 6 pixels in radius on 300, that darken."""
 
     def change(frame: Frame) -> Frame:
         random, height = np.random.default_rng(0), frame.shape[0]
         passed = np.ones(frame.shape[:2], np.float32)
-        for x, y, radius in random.random((specks, 3)):
+        for x, y, radius in random.random((10, 3)):
             centre = (int(x * frame.shape[1]), int(y * height))
-            cv2.circle(passed, centre, max(1, round((2 + 4 * radius) * height / 300)), 0.6, -1)
+            cv2.circle(passed, centre, max(1, round((2 + 4 * radius) * height / 300)), 1 - dark, -1)
         return np.round(frame * cv2.GaussianBlur(passed, (0, 0), height / 150)).astype(frame.dtype)
 
     return change
 
 
 LENSES: dict[str, tuple[str, dict[float, Change]]] = {
-    "blur": ("sigma, pixels of 300", {degree: blurred(degree) for degree in (0.5, 1.0, 1.5, 2.0, 3.0)}),
-    "dimming": ("share of the light lost", {degree: dimmed(degree) for degree in (0.02, 0.05, 0.1, 0.2, 0.3)}),
-    "dust": ("specks", {degree: dusty(int(degree)) for degree in (3.0, 10.0, 30.0, 100.0)}),
+    "blur": ("sigma, pixels of 300", {degree: blurred(degree) for degree in (1.0, 2.0, 3.0, 5.0, 8.0)}),
+    "dimming": ("share of the light lost", {degree: dimmed(degree) for degree in (0.1, 0.3, 0.5, 0.7)}),
+    "dust": (
+        "share of the light that ten specks take",
+        {degree: dusty(degree) for degree in (0.02, 0.05, 0.1, 0.2, 0.4)},
+    ),
 }
 
 
@@ -110,11 +114,17 @@ def frames_to_alarm(reference: Sequence[float], clean: Seen, dirty: Seen, seed: 
 
 def _orders(scores: np.ndarray[Any, np.dtype[np.float64]], count: int, random: np.random.Generator) -> list[float]:
     passes = -(-count // len(scores))
-    return np.concatenate([random.permutation(scores) for _ in range(passes)])[:count].tolist()
+    return [float(score) for score in np.concatenate([random.permutation(scores) for _ in range(passes)])[:count]]
 
 
-def measure(inspector: Inspector, cells: Sequence[Frame]) -> dict[str, Any]:
-    """Return the whole result as JSON."""
+def measure(inspector: Inspector, cells: Sequence[Frame], defective: Sequence[Frame]) -> dict[str, Any]:
+    """Return the whole result as JSON.
+
+    Args:
+        inspector: of the bundle that was calibrated anew.
+        cells: good ones, the line.
+        defective: others, which are no part of the line: what the lens hides of them is what matters in the end.
+    """
     scale = score_scale(inspector.bundle, "search")
     reference = [scale.of(score) for score in inspector.calibration.start_scores or []]
     clean = look_at(inspector, cells, lambda frame: frame)
@@ -122,13 +132,20 @@ def measure(inspector: Inspector, cells: Sequence[Frame]) -> dict[str, Any]:
     for lens, (unit, degrees) in LENSES.items():
         for degree, change in degrees.items():
             dirty = look_at(inspector, cells, change)
-            rows.append({"lens": lens, "degree": degree, "unit": unit, **_row(reference, clean, dirty)})
+            found = float(look_at(inspector, defective, change).flagged.mean())
+            described = {"lens": lens, "degree": degree, "unit": unit}
+            rows.append({**described, **_row(reference, clean, dirty), "defects_found": found})
     return {
         "cells": len(cells),
         "reference": len(reference),
         "settings": SETTINGS.model_dump(),
         "orders": ORDERS,
-        "clean": {"flagged": float(clean.flagged.mean()), **_clean(reference, clean)},
+        "defective": len(defective),
+        "clean": {
+            "flagged": float(clean.flagged.mean()),
+            "defects_found": float(look_at(inspector, defective, lambda frame: frame).flagged.mean()),
+            **_clean(reference, clean),
+        },
         "rows": rows,
         "cost_us": _cost_us(reference, clean),
     }
@@ -186,8 +203,10 @@ def run(bundle_folder: Path, data: str, out: Path, *, tuning: Tuning) -> None:
         normal = [(sample.name, frame) for sample, frame in training if fingerprint(frame) in held_out]
         calibrate(bundle, normal, None, f"held out of {data}")
         line, _ = read_samples([sample for sample in dataset.test if sample.label == 0])
+        defects = [sample for sample in dataset.test if sample.label == 1]
+        bad, _ = read_samples(defects[:: max(1, len(defects) // DEFECTS)][:DEFECTS])
         with Inspector.load(bundle, tuning=tuning) as inspector:
-            result = measure(inspector, [frame for _, frame in line])
+            result = measure(inspector, [frame for _, frame in line], [frame for _, frame in bad])
             backend = {"name": inspector.backend.name, "version": inspector.backend.version}
     content = {
         "benchmark": "drift",

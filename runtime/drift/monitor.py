@@ -93,7 +93,7 @@ class Monitor:
         self._lock = threading.Lock()
 
     def add(self, score: float) -> tuple[float, ...] | None:
-        """Take in a frame's score; of some, nothing but a look at the clock's cost.
+        """Take in a frame's score.
 
         Args:
             score: of a frame; +inf where it could not be computed.

@@ -64,6 +64,9 @@ def test_a_line_whose_every_part_is_flagged_gets_the_threshold_that_was_asked_fo
         thread.join(10)
         assert running.counts.of("a").verdicts["normal"] == 0
         assert running.good_period.status().frames == {"a": 80}
+        (drift,) = running.drift.status()
+        assert (drift.camera, drift.reference) == ("a", "station")  # six frames are too few to tell drift from
+        assert drift.reference_frames >= 80
     record = open_bundle(bundle).require_calibration()
     assert record.good_period.frames == {"a": 80}
     assert record.search.n == 60
