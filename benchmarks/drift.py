@@ -42,7 +42,7 @@ from ganspect.runtime.scale import score_scale
 
 SETTINGS = DriftSettings(window=100)
 ORDERS = 50
-DEFECTS = 50
+DEFECTS = 25
 CLEAN_FRAMES, DIRTY_FRAMES = 200, 1000
 
 Change = Callable[[Frame], Frame]
