@@ -202,6 +202,26 @@ class ScoreRange(Record):
     high: float
 
 
+class GoodPeriodRecord(Record):
+    """A period that an operator declared good as a whole, as the calibration that used it remembers it.
+
+    Attributes:
+        station: its name.
+        name: of the period.
+        begun: time of day, ISO 8601 with zone.
+        ended: likewise.
+        frames: that were stored, by camera.
+        bundle: which one judged meanwhile, by the hash of its manifest.
+    """
+
+    station: str
+    name: str
+    begun: str
+    ended: str
+    frames: dict[str, int]
+    bundle: str
+
+
 class CalibrationRecord(Record):
     """One calibration: its thresholds and how they came about.
 
@@ -221,6 +241,11 @@ class CalibrationRecord(Record):
         tiles_file: safetensors with `tiles` (T,h,w,C) uint8, a part of the frames as the graphs take them, which
             verification compares backends on; None in records of older versions.
         tiles_sha256: its hash.
+        start_scores: the finite ones of the threshold's frames at the encoder's start, which drift is told from; the
+            statistics' frames are left out, since a score that needs their statistics fits them better than others.
+            None without an encoder and in records of older versions.
+        encoder_scores: likewise of the encoder's score.
+        good_period: what a station recorded of the images; None where they are from elsewhere.
     """
 
     created: str
@@ -237,6 +262,9 @@ class CalibrationRecord(Record):
     encoder_range: ScoreRange | None = None
     tiles_file: str | None = None
     tiles_sha256: str | None = None
+    start_scores: list[float] | None = None
+    encoder_scores: list[float] | None = None
+    good_period: GoodPeriodRecord | None = None
 
 
 class Calibrations(Record):

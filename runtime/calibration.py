@@ -15,22 +15,20 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from ganspect.bundle import Bundle, PixelStatistics, append_calibration, open_bundle
-from ganspect.datasets import Skipped, fingerprint, open_dataset, read_samples, split_calibration
-from ganspect.errors import CalibrationError, ImageError
+from ganspect.datasets import Skipped, fingerprint, split_calibration
+from ganspect.errors import CalibrationError
 from ganspect.files import require_writable
-from ganspect.preprocess import Frame, convert
+from ganspect.preprocess import Frame
 from ganspect.progress import progress_bar
-from ganspect.records import CalibrationRecord, ScoreRange, Threshold
+from ganspect.records import CalibrationRecord, GoodPeriodRecord, ScoreRange, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.conformal import LEAST_RATE, conformal_threshold, exact_rate, least_count, smallest_rate
 from ganspect.runtime.frames import ScoredFrame, score_frames
-from ganspect.runtime.inspector import tile_grid
 from ganspect.runtime.kept import tiles_to_keep, write_arrays
+from ganspect.runtime.normal_images import NamedFrame, read_normal
 from ganspect.runtime.scale import min_max_scale
 from ganspect.runtime.search import LatentSearch, neutral_statistics
 from ganspect.scoring import DEVIATION_FLOOR
-
-NamedFrame = tuple[str, Frame]
 
 
 @dataclass(frozen=True)
@@ -47,23 +45,32 @@ def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> No
 
     Args:
         bundle_folder: the bundle.
-        images: a flat folder, a data set in the MVTec layout (its train/good), or an `.npz` file.
+        images: a flat folder, a station's good period, a data set in the MVTec layout (its train/good), or an `.npz`
+            file.
         rate: false-alarm rate asked for; None: the smallest supported one from 1% up.
 
     Raises:
         BundleError: the bundle is damaged.
         DataError: the folder is missing, empty, or holds no readable image.
-        CalibrationError: too few images for the rate, or some that the bundle was trained on.
+        CalibrationError: too few images for the rate, some that the bundle was trained on, or a good period that is
+            open, incomplete or was changed.
         OutputError: the bundle cannot be written.
     """
     bundle = open_bundle(bundle_folder)
     require_writable(bundle_folder)
-    frames, skipped = _read_normal(bundle, images)
-    _print(Console(), bundle, calibrate(bundle_folder, frames, rate, images), skipped)
+    normal = read_normal(bundle, images)
+    record = calibrate(bundle_folder, normal.frames, rate, images, period=normal.period)
+    _print(Console(), bundle, record, normal.skipped)
 
 
 def calibrate(
-    bundle_folder: Path, frames: Sequence[NamedFrame], rate: float | None, images: str, *, backend: str = "onnxruntime"
+    bundle_folder: Path,
+    frames: Sequence[NamedFrame],
+    rate: float | None,
+    images: str,
+    *,
+    period: GoodPeriodRecord | None = None,
+    backend: str = "onnxruntime",
 ) -> CalibrationRecord:
     """Set a bundle's thresholds from normal frames, exit off, and append them to its record.
 
@@ -76,6 +83,7 @@ def calibrate(
         frames: name and frame of normal images, as deployed: whole frames, no augmentation.
         rate: false-alarm rate in (0, 1); None: the smallest supported one from 1% up.
         images: where the frames came from, for the record.
+        period: what a station recorded of them, for the record; None where they are from elsewhere.
         backend: what runs the graphs.
 
     Returns:
@@ -112,6 +120,9 @@ def calibrate(
         encoder_range=score_range(_encoder_scores(first)),
         tiles_file=tiles_file,
         tiles_sha256=tiles_digest,
+        start_scores=_finite([frame.start_score for frame in scored]),
+        encoder_scores=_finite([frame.encoder_score for frame in scored]),
+        good_period=period,
     )
     append_calibration(bundle_folder, record)
     _warn_if_loose(search, rate)
@@ -179,6 +190,12 @@ def _search_scores(frames: Sequence[ScoredFrame]) -> list[float]:
     return [frame.search_score for frame in frames]
 
 
+def _finite(scores: Sequence[float | None]) -> list[float] | None:
+    """Return the finite ones, since JSON has no others; None where there is no encoder to give any."""
+    given = [score for score in scores if score is not None]
+    return [score for score in given if math.isfinite(score)] if given else None
+
+
 def _encoder_scores(frames: Sequence[ScoredFrame]) -> list[float]:
     return [frame.encoder_score for frame in frames if frame.encoder_score is not None]
 
@@ -238,24 +255,6 @@ def _warn_if_loose(threshold: Threshold, rate: float | None) -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _read_normal(bundle: Bundle, images: str) -> tuple[list[NamedFrame], list[Skipped]]:
-    """Read the images that the model can take; the others are named."""
-    grid = tile_grid(bundle)
-    read, skipped = read_samples(open_dataset(images).train)
-    frames: list[NamedFrame] = []
-    for sample, frame in read:
-        try:
-            convert(frame, grid)
-            frames.append((sample.name, frame))
-        except ImageError as error:
-            skipped.append(Skipped(sample.name, str(error)))
-    if not frames:
-        raise CalibrationError(
-            f"none of the {len(skipped)} images in {images} can be used, the first because {skipped[0].reason}"
-        )
-    return frames, skipped
 
 
 def _print(console: Console, bundle: Bundle, record: CalibrationRecord, skipped: list[Skipped]) -> None:

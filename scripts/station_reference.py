@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ganspect.runtime.capture.triggers.settings import HttpTriggerSettings, MqttTriggerSettings, PinTriggerSettings
+from ganspect.runtime.drift.settings import DriftSettings
+from ganspect.runtime.good_period.settings import GoodPeriodSettings
 from ganspect.runtime.outputs.settings import ModbusOutputSettings, MqttOutputSettings, PinOutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
@@ -42,6 +44,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`outputs`, a list: `kind: modbus`", ModbusOutputSettings),
     ("`outputs`: `kind: pin`", PinOutputSettings),
     ("`outputs`: `kind: mqtt`", MqttOutputSettings),
+    ("`drift`", DriftSettings),
+    ("`good_period`", GoodPeriodSettings),
 )
 
 

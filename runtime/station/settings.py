@@ -16,6 +16,8 @@ from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
 from ganspect.runtime.capture.triggers.settings import TriggerSettings
+from ganspect.runtime.drift.settings import DriftSettings
+from ganspect.runtime.good_period.settings import GoodPeriodSettings
 from ganspect.runtime.outputs.settings import OutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import SinkSettings
@@ -175,6 +177,8 @@ class StationSettings(Section):
         sinks: where verdicts go beside the history, each with a name of its own.
         page: in the browser, see `PageSettings`; absent: none.
         outputs: what rejects a part, each with a name of its own.
+        drift: see `DriftSettings`.
+        good_period: see `GoodPeriodSettings`.
     """
 
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] = "station"
@@ -187,6 +191,8 @@ class StationSettings(Section):
     sinks: tuple[SinkSettings, ...] = ()
     page: PageSettings | None = None
     outputs: tuple[OutputSettings, ...] = ()
+    drift: DriftSettings = DriftSettings()
+    good_period: GoodPeriodSettings = GoodPeriodSettings()
 
     @model_validator(mode="after")
     def _unique(self) -> "StationSettings":

@@ -18,6 +18,8 @@ from ganspect.preprocess import Frame
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
+from ganspect.runtime.drift import Drift
+from ganspect.runtime.good_period import GoodPeriod
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.store import HISTORY, History
@@ -56,6 +58,8 @@ class Station:
         turned_s: `time.monotonic()` when the loop last turned; one that hangs is known by it.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
+        drift: whether frames still score as when the bundle was calibrated.
+        good_period: keeps the frames of a period that is declared good; begun and ended from any thread.
     """
 
     def __init__(
@@ -71,14 +75,23 @@ class Station:
         """Put the parts together; `Station.open` makes them."""
         self.settings = settings
         self.swap = swap
-        self.swap.followers.append(sinks.follow)
         self.supervisor = self.swap.supervisor = Supervisor.of_environment()
         self.cameras = cameras
         self.history = history
         self.sinks = sinks
         self.outputs = outputs
+        self.drift = Drift(swap.inspector, tuple(cameras.feeds), settings.drift, settings.data)
+        self.good_period = GoodPeriod(
+            settings.good_period, data=settings.data, station=settings.name, bundle=swap.bundle
+        )
+        self.swap.followers.append(self._follow)
         # Outputs first: a part is on its way to the ejector.
-        self.observers: list[Callable[[Judged], None]] = [outputs.judged, sinks.offer]
+        self.observers: list[Callable[[Judged], None]] = [
+            outputs.judged,
+            sinks.offer,
+            self.drift.observe,
+            self.good_period.observe,
+        ]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
         self._last_frames = last_frames
@@ -181,6 +194,7 @@ class Station:
         self.cameras.stop()
         self.outputs.close()
         left = self.recorder.close() + self.lost
+        self.good_period.close()
         self.cameras.settle()
         self._opened.close()
         return left
@@ -194,6 +208,12 @@ class Station:
     ) -> None:
         """Free everything."""
         self.close()
+
+    def _follow(self, inspector: Inspector) -> None:
+        """Let the others know of another inspector; called between two frames."""
+        self.sinks.follow(inspector)
+        self.drift.use(inspector)
+        self.good_period.bundle = self.swap.bundle
 
     def _next(self, timeout_s: float) -> bool:
         arrival = self.cameras.take(timeout_s)
