@@ -16,6 +16,7 @@ from ganspect.cli.options import (
     Spinning,
     Steps,
     Threads,
+    level_range,
     split,
 )
 from ganspect.extras import extra
@@ -23,7 +24,7 @@ from ganspect.extras import extra
 
 def screen(
     bundle: BundleFolder,
-    source: Annotated[str, typer.Argument(help="Image, folder, video, camera number, rtsp://…, gst:…, watch:…")],
+    source: Annotated[str, typer.Argument(help="Image, folder, video, camera, rtsp://…, gst:…, basler:…, watch:…")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.jsonl, pictures and video.")] = Path(
         "out"
     ),
@@ -40,6 +41,9 @@ def screen(
     threads: Threads = None,
     spinning: Spinning = True,
     arena: Arena = True,
+    levels: Annotated[
+        str | None, typer.Option("--range", metavar="BLACK,WHITE", help="The source's levels, such as 0,4095.")
+    ] = None,
 ) -> None:
     """Give a verdict on every frame of a source; results.jsonl has a line for each, written as it is decided.
 
@@ -49,7 +53,9 @@ def screen(
     from ganspect.runtime.screening import ScreenOptions, screen_source
 
     tuning = Tuning(threads, spinning, arena)
-    options = ScreenOptions(mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision, tuning)
+    options = ScreenOptions(
+        mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision, tuning, level_range(levels)
+    )
     screen_source(bundle, source, out, options)
 
 

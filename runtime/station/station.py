@@ -16,10 +16,8 @@ from types import TracebackType
 from ganspect.bundle import MANIFEST
 from ganspect.errors import ImageError, one_line
 from ganspect.files import sha256_of
-from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.capture.buffers import Arrival
-from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
@@ -29,6 +27,8 @@ from ganspect.runtime.judged import Judged
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
+from ganspect.runtime.station.parts import Parts
+from ganspect.runtime.station.rarely import Rarely, StateLog
 from ganspect.runtime.station.settings import StationSettings
 
 _LOOK_S = 0.25
@@ -50,6 +50,7 @@ class Station:
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
+        parts: what of each camera's frames is inspected, and how much of it was beyond the declared range.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Station:
         self.sinks = sinks
         self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
+        self.parts = Parts(settings.cameras, inspector.grid.bits)
+        self._rarely = Rarely()
         self.recorder = Recorder(history, self._kept)
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
@@ -86,7 +89,7 @@ class Station:
         """
         with ExitStack() as opened:
             history = opened.enter_context(History.open(settings.data / HISTORY))
-            cameras = Cameras(settings.cameras, folder, _log_state)
+            cameras = Cameras(settings.cameras, folder, StateLog())
             asked = settings.inspection
             inspector = opened.enter_context(
                 Inspector.load(
@@ -160,7 +163,7 @@ class Station:
             return False
         begin_ns = time.perf_counter_ns()
         try:
-            frame = self._part(arrival)
+            frame = self.parts.of(arrival)
             verdict = self.inspector.inspect(frame)
         except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
             self._unusable(arrival, error)
@@ -192,24 +195,14 @@ class Station:
         self.counts.unusable(arrival.camera, one_line(error))
         self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say
-            _log.warning("camera %s: %s", arrival.camera, error)
+            if (text := self._rarely.text(arrival.camera, str(error))) is not None:
+                _log.warning("camera %s: %s", arrival.camera, text)
             return
-        _log.error("camera %s: a frame could not be judged", arrival.camera, exc_info=error)
+        if (text := self._rarely.text(arrival.camera, one_line(error))) is not None:
+            _log.error("camera %s: a frame could not be judged: %s", arrival.camera, text, exc_info=error)
         self._in_a_row += 1
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             raise error  # the backend is broken; whoever supervises the process starts it anew
-
-    def _part(self, arrival: Arrival) -> Frame:
-        region = self.cameras.settings[arrival.camera].roi_xyxy
-        if region is None:
-            return arrival.shot.frame
-        left, top, right, bottom = region
-        height, width = arrival.shot.frame.shape[:2]
-        if right > width or bottom > height:
-            raise ImageError(
-                f"the frame has {width}x{height} pixels and roi_xyxy ends at {right}, {bottom}; correct roi_xyxy"
-            )
-        return arrival.shot.frame[top:bottom, left:right]
 
     def _kept(self, batch: Sequence[Kept]) -> None:
         for kept in batch:
@@ -228,8 +221,3 @@ class Station:
                 _log.error("verdicts are held, and none is acknowledged: %s", self._alarm)
             else:
                 _log.warning("verdicts are kept again")
-
-
-def _log_state(status: FeedStatus) -> None:
-    level = logging.WARNING if status.state in ("stalled", "frozen", "lost") else logging.INFO
-    _log.log(level, "camera %s is %s%s", status.camera, status.state, f": {status.error}" if status.error else "")
