@@ -107,7 +107,7 @@ class Levels:
     def _count_beyond(self, frame: Frame) -> int:
         if self.black == 0 and self.white >= np.iinfo(frame.dtype).max:
             return 0
-        inside = cv2.inRange(frame, [float(self.black)] * 3, [float(self.white)] * 3)
+        inside = cv2.inRange(frame, (float(self.black),) * 4, (float(self.white),) * 4)
         return int(inside.size - cv2.countNonZero(inside))
 
 

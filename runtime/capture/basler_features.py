@@ -63,7 +63,7 @@ def _set_number(shown: str, nodes: Any, key: str, names: tuple[str, ...], value:
     node = _first(nodes, names)
     if node is None or not genicam.IsWritable(node):
         raise SourceError(f"{shown} does not let {key} be set; leave it out, or set {names[0]} in pylon Viewer")
-    with _explained(shown, key, value, lambda: f"from {node.GetMin():g} to {node.GetMax():g}{_steps(node)}"):
+    with _explained(shown, key, value, lambda: f"from {node.GetMin():.8g} to {node.GetMax():.8g}{_steps(node)}"):
         node.SetValue(value)
 
 
@@ -98,5 +98,8 @@ def _set_if_there(nodes: Any, name: str, value: object) -> None:
 
 
 def _steps(node: Any) -> str:
-    step = getattr(node, "Inc", 1) if hasattr(node, "GetInc") else 1
-    return f" in steps of {step}" if step != 1 else ""
+    try:
+        step = node.GetInc()
+    except genicam.GenericException:  # most that are no integers have none
+        return ""
+    return f" in steps of {step:g}" if step != 1 else ""

@@ -51,7 +51,7 @@ class Parts:
         self._levels = {camera.name: Levels(*camera.levels, bits) for camera in cameras if camera.levels is not None}
         self._status = {camera.name: PartStatus() for camera in cameras}
         self._lock = threading.Lock()
-        self._rarely = Rarely()
+        self._rarely = Rarely(at_once=1)
 
     def of(self, arrival: Arrival) -> Frame:
         """Return what the inspector shall look at.

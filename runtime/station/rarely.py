@@ -39,12 +39,14 @@ class Rarely:
     Events are of one kind when topic and text are the same, numbers apart: counts and times differ with each try.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, at_once: int = AT_ONCE) -> None:
         """Begin with nothing said.
 
         Args:
             clock: seconds that only ever grow.
+            at_once: how many of a kind are logged before they are thinned out.
         """
+        self._at_once = at_once
         self._clock = clock
         self._lock = threading.Lock()
         self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()
@@ -65,7 +67,7 @@ class Rarely:
             if len(self._kinds) > _KINDS:
                 self._kinds.popitem(last=False)
             kind.came_s = now_s
-            if kind.logged >= AT_ONCE and now_s - kind.logged_s < EVERY_S:
+            if kind.logged >= self._at_once and now_s - kind.logged_s < EVERY_S:
                 kind.left_out += 1
                 return None
             if kind.left_out:

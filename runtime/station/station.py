@@ -65,7 +65,7 @@ class Station:
         self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.parts = Parts(settings.cameras, inspector.grid.bits)
-        self._rarely = Rarely()
+        self._rarely = Rarely(at_once=1)
         self.recorder = Recorder(history, self._kept)
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
