@@ -18,7 +18,7 @@ from ganspect.bundle import Bundle, PixelStatistics, append_calibration, open_bu
 from ganspect.datasets import Skipped, fingerprint, open_dataset, read_samples, split_calibration
 from ganspect.errors import CalibrationError, ImageError
 from ganspect.files import require_writable
-from ganspect.preprocess import Frame, convert
+from ganspect.preprocess import Frame, Levels, convert
 from ganspect.progress import progress_bar
 from ganspect.records import CalibrationRecord, ScoreRange, Threshold
 from ganspect.runtime.backends import Backend, open_backend
@@ -42,13 +42,16 @@ class _Parts:
     fingerprints: list[str]
 
 
-def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> None:
+def calibrate_folder(
+    bundle_folder: Path, images: str, rate: float | None, levels: tuple[int, int] | None = None
+) -> None:
     """Calibrate a bundle on a folder of normal images and print the thresholds.
 
     Args:
         bundle_folder: the bundle.
         images: a flat folder, a data set in the MVTec layout (its train/good), or an `.npz` file.
         rate: false-alarm rate asked for; None: the smallest supported one from 1% up.
+        levels: the images' raw levels for the model's black and white; None: they are as the model takes them.
 
     Raises:
         BundleError: the bundle is damaged.
@@ -58,7 +61,7 @@ def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> No
     """
     bundle = open_bundle(bundle_folder)
     require_writable(bundle_folder)
-    frames, skipped = _read_normal(bundle, images)
+    frames, skipped = _read_normal(bundle, images, levels)
     _print(Console(), bundle, calibrate(bundle_folder, frames, rate, images), skipped)
 
 
@@ -240,15 +243,17 @@ def _warn_if_loose(threshold: Threshold, rate: float | None) -> None:
         )
 
 
-def _read_normal(bundle: Bundle, images: str) -> tuple[list[NamedFrame], list[Skipped]]:
+def _read_normal(bundle: Bundle, images: str, levels: tuple[int, int] | None) -> tuple[list[NamedFrame], list[Skipped]]:
     """Read the images that the model can take; the others are named."""
     grid = tile_grid(bundle)
+    table = None if levels is None else Levels(*levels, grid.bits)
     read, skipped = read_samples(open_dataset(images).train)
     frames: list[NamedFrame] = []
     for sample, frame in read:
         try:
-            convert(frame, grid)
-            frames.append((sample.name, frame))
+            taken = frame if table is None else table.apply(frame)[0]
+            convert(taken, grid)
+            frames.append((sample.name, taken))
         except ImageError as error:
             skipped.append(Skipped(sample.name, str(error)))
     if not frames:

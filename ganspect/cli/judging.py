@@ -12,6 +12,7 @@ from ganspect.cli.options import (
     Mode,
     Precisely,
     Precisions,
+    RawLevels,
     Runner,
     Spinning,
     Steps,
@@ -41,9 +42,7 @@ def screen(
     threads: Threads = None,
     spinning: Spinning = True,
     arena: Arena = True,
-    levels: Annotated[
-        str | None, typer.Option("--range", metavar="BLACK,WHITE", help="The source's levels, such as 0,4095.")
-    ] = None,
+    levels: RawLevels = None,
 ) -> None:
     """Give a verdict on every frame of a source; results.jsonl has a line for each, written as it is decided.
 

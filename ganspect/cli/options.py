@@ -27,6 +27,10 @@ Threads = Annotated[int | None, typer.Option(min=1, help="That one graph may use
 Spinning = Annotated[bool, typer.Option(help="ONNX Runtime: idle threads wait busily, for latency, at more power.")]
 Arena = Annotated[bool, typer.Option(help="ONNX Runtime: freed buffers are kept, for latency, in more memory.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
+RawLevels = Annotated[
+    str | None,
+    typer.Option("--range", metavar="BLACK,WHITE", help="Raw levels of the model's black and white, such as 0,4095."),
+]
 
 
 def split(values: list[str]) -> list[Any]:
