@@ -57,7 +57,7 @@ def test_texts_without_end_take_no_memory_without_end(clock):
     assert len(rarely._kinds) == 200
 
 
-def test_a_month_of_an_absent_camera_is_some_thousand_lines_and_its_return_is_logged_at_once(clock, caplog):
+def test_a_day_of_an_absent_camera_is_some_hundred_lines_and_its_return_is_logged_at_once(clock, caplog):
     log, failures = StateLog(clock), 0
     caplog.set_level(logging.INFO, "ganspect.station")
     log(status("opening"))
