@@ -54,6 +54,63 @@ class Tiles:
     frame_hw: tuple[int, int]
 
 
+class Levels:
+    """Brings a camera's raw levels to the model's, by the two that were declared to be its black and its white.
+
+    Black becomes 0 and white the largest value of the model's bits, both exactly; what lies between is rounded to the
+    nearest level, what lies beyond is clipped.
+
+    Attributes:
+        black: raw level of the model's black.
+        white: raw level of the model's white.
+    """
+
+    def __init__(self, black: int, white: int, bits: Literal[8, 12, 16]) -> None:
+        """Make the table.
+
+        Args:
+            black: 0 or more.
+            white: above black, at most 65535.
+            bits: of the model.
+        """
+        self.black, self.white = black, white
+        largest = _LARGEST[bits]
+        levels = (np.arange(65536, dtype=np.float64) - black) * (largest / (white - black))
+        self._table = np.rint(levels.clip(0, largest)).astype(np.uint8 if bits == 8 else np.uint16)
+
+    def apply(self, frame: Frame) -> tuple[Frame, int]:
+        """Return the frame as the model takes it, and how many of its pixels were beyond the range.
+
+        Args:
+            frame: (H,W) or (H,W,3); uint8 or uint16.
+
+        Raises:
+            ImageError: another dtype, or uint8 where the range goes beyond it.
+        """
+        if frame.dtype not in (np.uint8, np.uint16):
+            raise ImageError(f"a frame of {frame.dtype} was given; expected uint8 or uint16")
+        if frame.dtype == np.uint8 and self.white > 255:
+            raise ImageError(
+                f"range is [{self.black}, {self.white}], but the frame has 8 bit and ends at 255; ask the camera for a "
+                "deeper pixel_format, or correct range"
+            )
+        return self._look_up(frame), self._count_beyond(frame)
+
+    def _look_up(self, frame: Frame) -> Frame:
+        if frame.dtype == np.uint8:
+            return np.asarray(cv2.LUT(frame, self._table[:256]))
+        try:
+            return np.asarray(cv2.LUT(frame, self._table))
+        except cv2.error:  # OpenCV 4, as on JetPack, looks up 8 bit only
+            return np.asarray(self._table[frame])
+
+    def _count_beyond(self, frame: Frame) -> int:
+        if self.black == 0 and self.white >= np.iinfo(frame.dtype).max:
+            return 0
+        inside = cv2.inRange(frame, (float(self.black),) * 4, (float(self.white),) * 4)
+        return int(inside.size - cv2.countNonZero(inside))
+
+
 def to_tiles(frame: Frame, grid: TileGrid) -> Tiles:
     """Turn a frame into the model's tiles.
 
@@ -114,16 +171,22 @@ def _to_uint8(frame: Frame, bits: int) -> Frame:
     expected = np.uint8 if bits == 8 else np.uint16
     if frame.dtype != expected:
         raise ImageError(
-            f"a frame of {frame.dtype} was given, the model expects {bits} bit ({np.dtype(expected).name}); "
-            "convert it, or train with image.bits set to the camera's"
+            f"a frame of {frame.dtype} was given, the model expects {bits} bit ({np.dtype(expected).name}); declare "
+            f"the camera's levels for black and white, {_such_as(frame)}, or train with image.bits set to the camera's"
         )
     if bits == 8:
         return frame
     if int(frame.max()) > _LARGEST[bits]:
         raise ImageError(
-            f"a frame has values up to {int(frame.max())}, {bits} bit ends at {_LARGEST[bits]}; set image.bits"
+            f"a frame has values up to {int(frame.max())}, {bits} bit ends at {_LARGEST[bits]}; declare "
+            f"the camera's levels for black and white, {_such_as(frame)}, or set image.bits"
         )
     return (frame >> (bits - 8)).astype(np.uint8)
+
+
+def _such_as(frame: Frame) -> str:
+    white = 255 if frame.dtype == np.uint8 else next(one for one in (4095, 65535) if one >= int(frame.max()))
+    return f"such as 'range: [0, {white}]' in the station file or --range 0,{white}"
 
 
 def _to_channels(frame: Frame, channels: int) -> Frame:

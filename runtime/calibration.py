@@ -40,7 +40,9 @@ class _Parts:
     fingerprints: list[str]
 
 
-def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> None:
+def calibrate_folder(
+    bundle_folder: Path, images: str, rate: float | None, levels: tuple[int, int] | None = None
+) -> None:
     """Calibrate a bundle on a folder of normal images and print the thresholds.
 
     Args:
@@ -48,6 +50,7 @@ def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> No
         images: a flat folder, a station's good period, a data set in the MVTec layout (its train/good), or an `.npz`
             file.
         rate: false-alarm rate asked for; None: the smallest supported one from 1% up.
+        levels: the images' raw levels for the model's black and white; None: they are as the model takes them.
 
     Raises:
         BundleError: the bundle is damaged.
@@ -58,7 +61,7 @@ def calibrate_folder(bundle_folder: Path, images: str, rate: float | None) -> No
     """
     bundle = open_bundle(bundle_folder)
     require_writable(bundle_folder)
-    normal = read_normal(bundle, images)
+    normal = read_normal(bundle, images, levels)
     record = calibrate(bundle_folder, normal.frames, rate, images, period=normal.period)
     _print(Console(), bundle, record, normal.skipped)
 

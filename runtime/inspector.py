@@ -29,6 +29,9 @@ from ganspect.runtime.verdict import Verdict
 from ganspect.runtime.verification.choice import AUTO, open_verified
 from ganspect.sections import nearest
 
+_SIZES_KEPT = 16
+"""Frame sizes whose level of normal residuals is kept: cameras of several sizes take turns."""
+
 _MODES = ("search", "encoder")
 _VERDICTS: dict[Outcome, Literal["normal", "anomalous", "undecided"]] = {
     "cleared": "normal",
@@ -83,7 +86,7 @@ class Inspector:
         self._after_search_ms = 0.0
         self._search = LatentSearch(bundle, backend)
         self._tile_level = tile_level(bundle.pixel_statistics())
-        self._level = self._tile_level
+        self._levels: dict[tuple[int, int], Maps] = {}
         self._search.warm_up(search=mode == "search")
 
     @classmethod
@@ -220,9 +223,12 @@ class Inspector:
         return _search_finding(start, found, score_ms, _since_ms(search_begin_ns))
 
     def _regions(self, heat_map: Maps, tiles: Tiles) -> tuple[Region, ...]:
-        if self._level.shape != tiles.frame_hw:
-            self._level = frame_level(self._tile_level, tiles)
-        return find_regions(heat_map, self._level, least_area_px=least_area_px(tiles))
+        level = self._levels.get(tiles.frame_hw)
+        if level is None:
+            if len(self._levels) >= _SIZES_KEPT:
+                self._levels.clear()
+            level = self._levels[tiles.frame_hw] = frame_level(self._tile_level, tiles)
+        return find_regions(heat_map, level, least_area_px=least_area_px(tiles))
 
 
 def tile_grid(bundle: Bundle) -> TileGrid:

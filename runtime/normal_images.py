@@ -9,7 +9,7 @@ from pathlib import Path
 from ganspect.bundle import Bundle
 from ganspect.datasets import Skipped, open_dataset, read_samples
 from ganspect.errors import CalibrationError, ImageError
-from ganspect.preprocess import Frame, convert
+from ganspect.preprocess import Frame, Levels, convert
 from ganspect.records import GoodPeriodRecord
 from ganspect.runtime.good_period.record import read_period, require_whole
 from ganspect.runtime.inspector import tile_grid
@@ -32,8 +32,14 @@ class NormalImages:
     period: GoodPeriodRecord | None
 
 
-def read_normal(bundle: Bundle, images: str) -> NormalImages:
+def read_normal(bundle: Bundle, images: str, levels: tuple[int, int] | None = None) -> NormalImages:
     """Read the images that the model can take; the others are named.
+
+    Args:
+        bundle: that is to be calibrated.
+        images: a folder, a data set, or a good period of a station.
+        levels: the images' raw levels for the model's black and white; None: they are as the model takes them, as
+            those of a good period always are.
 
     Raises:
         DataError: there are none.
@@ -41,14 +47,18 @@ def read_normal(bundle: Bundle, images: str) -> NormalImages:
     """
     folder = Path(images).expanduser()
     period = read_period(folder)
+    if period is not None and levels is not None:
+        raise CalibrationError(f"the frames of the good period {folder} are as the model takes them; leave out --range")
     recorded = None if period is None else require_whole(folder, period)
     grid = tile_grid(bundle)
+    table = None if levels is None else Levels(*levels, grid.bits)
     read, skipped = read_samples(open_dataset(images).train)
     frames: list[NamedFrame] = []
     for sample, frame in read:
         try:
-            convert(frame, grid)
-            frames.append((sample.name, frame))
+            taken = frame if table is None else table.apply(frame)[0]
+            convert(taken, grid)
+            frames.append((sample.name, taken))
         except ImageError as error:
             skipped.append(Skipped(sample.name, str(error)))
     if not frames:

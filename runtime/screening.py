@@ -6,7 +6,7 @@ ganspect screen bundle line3.mp4 --out out --save-anomalies --video
 import itertools
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ganspect.datasets import Skipped
 from ganspect.errors import ImageError, SourceError
 from ganspect.files import require_writable, write_atomically
 from ganspect.opencv import cv2
+from ganspect.preprocess import Levels
 from ganspect.progress import progress_bar
 from ganspect.records import Mode, Precision
 from ganspect.runtime.backends.tuning import LATENCY, Tuning
@@ -44,6 +45,7 @@ class ScreenOptions:
         backend: what runs the graphs; `auto`: the fastest one that was verified here.
         precision: of the convolutions; None: fp32, with `auto` any.
         tuning: how the CPU is used.
+        levels: the source's raw levels for the model's black and white; None: frames are as the model takes them.
     """
 
     mode: Mode = "search"
@@ -55,6 +57,7 @@ class ScreenOptions:
     backend: str = "onnxruntime"
     precision: Precision | None = None
     tuning: Tuning = LATENCY
+    levels: tuple[int, int] | None = None
 
 
 def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) -> Summary:
@@ -109,6 +112,9 @@ class _Run:
         self._results: ResultsFile | None = None
         self._video: OverlayVideo | None = None
         self._unscored = 0
+        self._beyond = 0
+        levels = options.levels
+        self._levels = None if levels is None else Levels(*levels, inspector.grid.bits)
 
     def screen(self) -> None:
         """Judge the frames; when the run is stopped the video ends with the last frame that was decided."""
@@ -131,7 +137,12 @@ class _Run:
 
     def finish(self, settings: dict[str, Any], *, interrupted: bool) -> Summary:
         """Write and print the summary."""
-        warnings = [*self._source.warnings, *_step_warnings(self._inspector), *self._budget_warnings()]
+        warnings = [
+            *self._source.warnings,
+            *_step_warnings(self._inspector),
+            *self._budget_warnings(),
+            *self._range_warnings(),
+        ]
         summary = Summary(settings, self.tally, self._source.skipped, warnings, interrupted)
         summary.write(self._out)
         summary.show(Console())
@@ -146,8 +157,17 @@ class _Run:
             f"takes longer here than {self._options.budget_ms:g} ms; raise --budget-ms, or use --mode encoder"
         ]
 
+    def _range_warnings(self) -> list[str]:
+        if not self._beyond or self._levels is None:
+            return []
+        return [f"{self._beyond} frames had pixels beyond range {self._levels.black},{self._levels.white}: clipped"]
+
     def _take(self, shot: Shot, stack: ExitStack) -> None:
         try:
+            if self._levels is not None:
+                frame, beyond = self._levels.apply(shot.frame)
+                shot = replace(shot, frame=frame)
+                self._beyond += beyond > 0
             verdict = self._inspector.inspect(shot.frame)
         except ImageError as error:
             if not self._source.many:

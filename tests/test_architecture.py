@@ -37,14 +37,14 @@ def ignore(name):
     raise
 
 # What only some machines have: a backend's own module may lack its package, and nothing else.
-ENGINES = ("cuda", "openvino", "tensorrt", "tensorrt_rtx", "paho", "pymodbus", "gpiod", "cryptography")
+ENGINES = ("cuda", "openvino", "tensorrt", "tensorrt_rtx", "paho", "pymodbus", "gpiod", "cryptography", "pypylon")
 
 for module in pkgutil.walk_packages(ganspect.__path__, "ganspect.", onerror=ignore):
     if not module.name.startswith(("ganspect.train", "ganspect.export", "ganspect.demo")):
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            own = {"backends", "sinks", "broker", "triggers", "outputs", "trust"} & set(module.name.split("."))
+            own = {"backends", "capture", "sinks", "broker", "outputs", "trust"} & set(module.name.split("."))
             if (error.name or "").partition(".")[0] not in ENGINES or not own:
                 raise
         print(module.name)

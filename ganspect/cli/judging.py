@@ -12,10 +12,12 @@ from ganspect.cli.options import (
     Mode,
     Precisely,
     Precisions,
+    RawLevels,
     Runner,
     Spinning,
     Steps,
     Threads,
+    level_range,
     split,
 )
 from ganspect.extras import extra
@@ -23,7 +25,7 @@ from ganspect.extras import extra
 
 def screen(
     bundle: BundleFolder,
-    source: Annotated[str, typer.Argument(help="Image, folder, video, camera number, rtsp://…, gst:…, watch:…")],
+    source: Annotated[str, typer.Argument(help="Image, folder, video, camera, rtsp://…, gst:…, basler:…, watch:…")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.jsonl, pictures and video.")] = Path(
         "out"
     ),
@@ -40,6 +42,7 @@ def screen(
     threads: Threads = None,
     spinning: Spinning = True,
     arena: Arena = True,
+    levels: RawLevels = None,
 ) -> None:
     """Give a verdict on every frame of a source; results.jsonl has a line for each, written as it is decided.
 
@@ -49,7 +52,9 @@ def screen(
     from ganspect.runtime.screening import ScreenOptions, screen_source
 
     tuning = Tuning(threads, spinning, arena)
-    options = ScreenOptions(mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision, tuning)
+    options = ScreenOptions(
+        mode, budget_ms, steps, save_anomalies, video, max_frames, backend, precision, tuning, level_range(levels)
+    )
     screen_source(bundle, source, out, options)
 
 

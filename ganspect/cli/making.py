@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ganspect.cli.options import BundleFolder, Settings, split
+from ganspect.cli.options import BundleFolder, RawLevels, Settings, level_range, split
 from ganspect.extras import extra
 
 
@@ -60,6 +60,7 @@ def calibrate(
         float | None,
         typer.Option(help="Share of normal frames that may be flagged; default: 1%, or the least supported."),
     ] = None,
+    levels: RawLevels = None,
 ) -> None:
     """Set new thresholds from normal images of this device; older ones stay on record.
 
@@ -67,7 +68,7 @@ def calibrate(
     """
     from ganspect.runtime.calibration import calibrate_folder
 
-    calibrate_folder(bundle, images, false_alarm_rate)
+    calibrate_folder(bundle, images, false_alarm_rate, level_range(levels))
 
 
 def build(

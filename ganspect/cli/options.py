@@ -1,9 +1,12 @@
 """Arguments and options that several commands take."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from ganspect.errors import ConfigError
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'ganspect export' wrote.")]
 Mode = Annotated[Literal["search", "encoder"], typer.Option(help="Latent search, or the encoder's score alone.")]
@@ -24,8 +27,27 @@ Threads = Annotated[int | None, typer.Option(min=1, help="That one graph may use
 Spinning = Annotated[bool, typer.Option(help="ONNX Runtime: idle threads wait busily, for latency, at more power.")]
 Arena = Annotated[bool, typer.Option(help="ONNX Runtime: freed buffers are kept, for latency, in more memory.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
+RawLevels = Annotated[
+    str | None,
+    typer.Option("--range", metavar="BLACK,WHITE", help="Raw levels of the model's black and white, such as 0,4095."),
+]
 
 
 def split(values: list[str]) -> list[Any]:
     """Return the names in values such as `["fp32,bf16", "int8"]`, which may be repeated and have commas."""
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def level_range(text: str | None) -> tuple[int, int] | None:
+    """Return the levels in a text such as `0,4095`.
+
+    Raises:
+        ConfigError: it is no range.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch("([0-9]{1,5}),([0-9]{1,5})", text)
+    black, white = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not black < white <= 65535:
+        raise ConfigError(f"--range {text!r} is no range; give two levels with black < white, such as 0,4095")
+    return black, white

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from ganspect.datasets.images import SUFFIXES
 from ganspect.redaction import hide, redacted
 
-Kind: TypeAlias = Literal["camera", "network", "gstreamer", "watch", "folder", "image", "video", "absent"]
+Kind: TypeAlias = Literal["camera", "basler", "network", "gstreamer", "watch", "folder", "image", "video", "absent"]
 
 _NETWORK = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "srt")
 
@@ -39,7 +39,7 @@ class Address:
     @property
     def is_live(self) -> bool:
         """Return whether frames go on until somebody stops them: an end is then a failure."""
-        return self.kind in ("camera", "network", "gstreamer", "watch")
+        return self.kind in ("camera", "basler", "network", "gstreamer", "watch")
 
 
 def read_address(text: str) -> Address:
@@ -47,6 +47,8 @@ def read_address(text: str) -> Address:
     scheme, colon, rest = text.partition(":")
     if colon and scheme == "gst":
         return Address("gstreamer", text, redacted(text))
+    if colon and scheme == "basler":
+        return Address("basler", text, text)
     if colon and scheme == "watch":
         return Address("watch", text, text, _expanded(rest))
     if "://" in text and scheme.lower() in _NETWORK:
@@ -55,10 +57,11 @@ def read_address(text: str) -> Address:
     if (number := re.fullmatch("(?:/dev/video)?([0-9]{1,4})", text)) and (text.startswith("/") or not _mode(text)):
         return Address("camera", text, f"camera:{int(number[1])}", number=int(number[1]))
     path, mode = _expanded(text), _mode(text)
+    # /dev/v4l/by-id/…, whose names stay when cameras change places; one that is unplugged has no file, and may come.
+    if stat.S_ISCHR(mode) or (not mode and text.startswith("/dev/")):
+        return Address("camera", text, text, path)
     if not text or not mode:
         return Address("absent", text, redacted(text), path)
-    if stat.S_ISCHR(mode):  # /dev/v4l/by-id/…, whose names stay when cameras change places
-        return Address("camera", text, text, path)
     if stat.S_ISDIR(mode):
         return Address("folder", text, text, path)
     return Address("image" if path.suffix.lower() in SUFFIXES else "video", text, text, path)

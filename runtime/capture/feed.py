@@ -14,82 +14,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from ganspect.datasets import Skipped
 from ganspect.errors import GanspectError, one_line
 from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.capture.buffers import Arrival, Buffer
+from ganspect.runtime.capture.feed_status import AS_A_CAMERA, FeedSettings, FeedStatus, State
 from ganspect.runtime.capture.repeats import Repeats
 from ganspect.runtime.capture.source import Shot, Source
 
-State: TypeAlias = Literal["opening", "live", "stalled", "frozen", "lost", "ended", "stopped"]
-"""opening: being opened; live: frames come; stalled: they stopped, without an error; frozen: they come, but always the
-same one; lost: it failed and is tried again; ended: a file is through; stopped: the station stops."""
+__all__ = ["Feed", "FeedSettings", "FeedStatus", "State"]
 
 _RATE_FRAMES = 60
 _TRIES_OF_A_FILE = 3
+_HUNG_AT_MOST = 5
+"""Threads of one camera that may hang at once: each holds memory and perhaps a device, and nothing can end it."""
 _log = logging.getLogger("ganspect.station")
-
-
-@dataclass(frozen=True)
-class FeedSettings:
-    """How a camera is watched.
-
-    Attributes:
-        live: whether an end is a failure (a camera) or the end (a file).
-        loop: begin a file again at its end.
-        paced: give a file's frames at its own rate, as a camera would.
-        stalled_after_s: without a frame the camera counts as stalled.
-        frozen_after_s: of the same frame, bit for bit, it counts as frozen and is opened again; None: never.
-        abandon_after_s: a thread that hangs in opening or reading for so long is left behind.
-        backoff_first_s: wait before it is opened again; doubles with each failure.
-        backoff_most_s: longest wait.
-    """
-
-    live: bool = True
-    loop: bool = False
-    paced: bool = False
-    stalled_after_s: float = 3.0
-    frozen_after_s: float | None = 30.0
-    abandon_after_s: float = 60.0
-    backoff_first_s: float = 0.5
-    backoff_most_s: float = 30.0
-
-
-@dataclass(frozen=True)
-class FeedStatus:
-    """A camera at this moment.
-
-    Attributes:
-        camera: its name.
-        state: see `State`.
-        frames: that came since the station began.
-        dropped: that were not taken in time.
-        opened: how often it was opened with success.
-        failures: how often opening or reading failed.
-        abandoned: threads that hung and were left behind.
-        age_s: since the last frame; None before the first.
-        frames_per_s: measured over the last frames; None before the second.
-        size_hw: of the last frame; None before the first.
-        skipped: files that were left out.
-        error: what the last failure said, without credentials; empty when there was none since it last came back.
-    """
-
-    camera: str
-    state: State
-    frames: int
-    dropped: int
-    opened: int
-    failures: int
-    abandoned: int
-    age_s: float | None
-    frames_per_s: float | None
-    size_hw: tuple[int, int] | None
-    skipped: int
-    error: str
 
 
 class _UnwantedError(Exception):
@@ -104,7 +45,7 @@ class Feed:
         camera: str,
         open_source: Callable[[], Source],
         buffer: Buffer,
-        settings: FeedSettings = FeedSettings(),
+        settings: FeedSettings = AS_A_CAMERA,
         *,
         on_change: Callable[[FeedStatus], None] = lambda status: None,
     ) -> None:
@@ -134,6 +75,8 @@ class Feed:
         self._size_hw: tuple[int, int] | None = None
         self._error = ""
         self._threads: list[threading.Thread] = []
+        self._held = False
+        self._dropped = 0
 
     def start(self) -> None:
         """Begin."""
@@ -141,7 +84,7 @@ class Feed:
             self._thread += 1
             number = self._thread
         thread = threading.Thread(target=self._run, args=(number,), name=f"camera {self.camera}", daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        self._threads = [*self._alive(), thread]
         thread.start()
 
     @property
@@ -151,31 +94,55 @@ class Feed:
 
     def check(self) -> None:
         """Look whether frames come, and leave a thread behind that hangs."""
+        if self._held:
+            if len(self._alive()) < _HUNG_AT_MOST:
+                self._held = False
+                self.start()
+            return
         now_s, settings = time.monotonic(), self._settings
         quiet_s = now_s - max(self._since_s, self._arrivals_s[-1] if self._arrivals_s else 0.0)
         if self._state == "live" and quiet_s > settings.stalled_after_s and not len(self.buffer):
             self._change("stalled")
         hangs = self._state in ("opening", "live", "stalled", "frozen") and not len(self.buffer)
         if hangs and quiet_s > settings.abandon_after_s:
-            with self._lock:
-                self._abandoned += 1
-                self._failures += 1
-                self._error = f"the driver hung for {quiet_s:.0f} s; it is opened anew"
-            self._change("lost")
+            self._abandon(quiet_s)
+
+    def _abandon(self, quiet_s: float) -> None:
+        hung = len(self._alive())
+        with self._lock:
+            self._thread += 1  # whatever the old one still does is not wanted
+            self._abandoned += 1
+            self._failures += 1
+            self._error = f"the driver hung for {quiet_s:.0f} s; it is opened anew"
+            self._held = hung >= _HUNG_AT_MOST
+            if self._held:
+                self._error = (
+                    f"{hung} threads hang in the camera's driver, so it is not opened again until one of them comes "
+                    "back; switch the camera off and on, or start the station anew"
+                )
+        self._change("lost")
+        if self._held:
+            _log.error("camera %s: %s", self.camera, self._error)
+        else:
             self.start()
+
+    def _alive(self) -> list[threading.Thread]:
+        return [thread for thread in self._threads if thread.is_alive()]
 
     def status(self) -> FeedStatus:
         """Return the camera as it is now."""
+        source, alive = self.source, len(self._alive())
         arrivals = list(self._arrivals_s)
         took_s = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
         return FeedStatus(
             camera=self.camera,
             state=self._state,
             frames=self._frames,
-            dropped=self.buffer.dropped,
+            dropped=self.buffer.dropped + self._dropped + (source.dropped if source is not None else 0),
             opened=self._opened,
             failures=self._failures,
             abandoned=self._abandoned,
+            hung=alive if self._held else min(self._abandoned, max(0, alive - 1)),
             age_s=time.monotonic() - arrivals[-1] if arrivals else None,
             frames_per_s=(len(arrivals) - 1) / took_s if took_s > 0 else None,
             size_hw=self._size_hw,
@@ -187,8 +154,8 @@ class Feed:
         """Say that it shall stop, without waiting."""
         self._stopping.set()
         source = self.source
-        if source is not None and source.many:
-            source.close()
+        if source is not None:
+            source.interrupt()
         self.buffer.close()
 
     def stop(self, timeout_s: float = 2.0) -> None:
@@ -226,6 +193,7 @@ class Feed:
         """Read a source to its end; return whether that was the end of all, False to begin again."""
         with self._open_source() as source:
             self._require_wanted(number)
+            self._dropped += self.source.dropped if self.source is not None else 0
             self.source = source
             source.on_skip = self._note_skipped
             self._opened += 1

@@ -5,6 +5,7 @@ with open_source("rtsp://10.0.0.5/stream1") as source:
 """
 
 from ganspect.errors import SourceError
+from ganspect.extras import extra
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.gstreamer import GStreamerSource
 from ganspect.runtime.capture.images import FolderSource, ImageSource
@@ -19,11 +20,15 @@ def open_source(source: str | Address, settings: SourceSettings = AS_IT_COMES) -
 
     Raises:
         SourceError: no such camera, stream or path, a folder without images, a file that is no video or has no frames.
-        MissingDependencyError: a pipeline, and this OpenCV has no GStreamer.
+        MissingDependencyError: a pipeline, and this OpenCV has no GStreamer; a Basler camera without pypylon.
     """
     address = read_address(source) if isinstance(source, str) else source
     if address.kind == "camera":
         return CameraSource(address.text if address.number is None else address.number, settings)
+    if address.kind == "basler":
+        with extra("basler"):
+            from ganspect.runtime.capture.basler import BaslerSource
+        return BaslerSource(address, settings)
     if address.kind == "network":
         return NetworkSource(address, settings)
     if address.kind == "gstreamer":
@@ -33,7 +38,7 @@ def open_source(source: str | Address, settings: SourceSettings = AS_IT_COMES) -
     if address.kind == "absent" or address.path is None:
         raise SourceError(
             f"{address.shown!r} does not exist; give an image, a folder of images, a video file, a camera number, "
-            "rtsp://…, http://…, gst:PIPELINE or watch:FOLDER"
+            "rtsp://…, http://…, gst:PIPELINE, basler:SERIAL or watch:FOLDER"
         )
     if address.kind == "folder":
         return FolderSource(address.text, address.path)

@@ -35,9 +35,13 @@ class SourceSettings:
     Attributes:
         size_hw: asked of a camera, in pixels; None: as it comes.
         frames_per_s: asked of a camera; None: as it comes.
-        pixel_format: four letters asked of a camera, such as `MJPG`; None: as it comes.
+        pixel_format: asked of a camera, such as `MJPG`, or of a Basler camera `Mono12`; None: as it comes.
+        exposure_us: of a Basler camera; None: as it comes.
+        gain_db: of a Basler camera; None: as it comes.
+        trigger_line: of a Basler camera, such as `Line1`: it takes a frame at each signal; None: it runs freely.
+        keep_every: a Basler camera's driver queues frames instead of giving the freshest.
         open_timeout_s: for a stream to answer.
-        read_timeout_s: for the next frame of a stream.
+        read_timeout_s: for the next frame of a stream or a Basler camera.
         poll_s: how often a watched folder is looked at.
         settle_s: how long a file must have stayed the same to be complete.
         give_up_s: how long one that cannot be decoded is tried.
@@ -46,6 +50,10 @@ class SourceSettings:
     size_hw: tuple[int, int] | None = None
     frames_per_s: float | None = None
     pixel_format: str | None = None
+    exposure_us: float | None = None
+    gain_db: float | None = None
+    trigger_line: str | None = None
+    keep_every: bool = False
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     poll_s: float = 0.2
@@ -65,6 +73,7 @@ class Source(ABC):
         length: how many frames to expect, None where nobody knows.
         frames_per_s: of a video or camera, None where there is none.
         many: whether one frame that cannot be used is left out (a folder) or ends the run (anything else).
+        dropped: frames that a camera's driver replaced by newer ones or could not deliver whole.
         skipped: what was left out so far, with reasons.
         on_skip: called with what is left out; by default it goes into `skipped`.
         warnings: what else a user should know, complete when the iteration has ended.
@@ -76,6 +85,7 @@ class Source(ABC):
         self.length = length
         self.frames_per_s = frames_per_s
         self.many = many
+        self.dropped = 0
         self.skipped: list[Skipped] = []
         self.on_skip: Callable[[Skipped], None] = self.skipped.append
         self.warnings: list[str] = []
@@ -94,6 +104,9 @@ class Source(ABC):
 
     def failed(self, shot: Shot) -> None:  # noqa: B027  (likewise)
         """Take note that a frame cannot be judged."""
+
+    def interrupt(self) -> None:  # noqa: B027  (most sources cannot be, and end with their next frame)
+        """End the iteration soon; may be called from any thread."""
 
     def skip(self, entry: Skipped) -> None:
         """Say that something is left out."""

@@ -5,6 +5,7 @@ warning says so. Promises are compared in time too, because of files with gaps, 
 """
 
 import os
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,9 @@ from ganspect.errors import SourceError
 from ganspect.opencv import cv2, silenced
 from ganspect.preprocess import Frame
 from ganspect.runtime.capture.source import AS_IT_COMES, Shot, Source, SourceSettings
+
+_GREY_FORMATS = ("GREY", "Y10 ", "Y12 ", "Y16 ")
+"""V4L2's grey formats; OpenCV gives them as they are, the deeper ones as uint16, once its conversion is off."""
 
 _SLACK = 0.02
 """Share of a video that may be missing at its end without a warning: containers round."""
@@ -104,7 +108,11 @@ class LiveCapture(Source):
 
 
 class CameraSource(LiveCapture):
-    """A camera by its number or device; frames go on until the run is stopped."""
+    """A camera by its number or device; frames go on until the run is stopped.
+
+    Names such as /dev/v4l/by-id/… stay with a camera, wherever it is plugged in; which number that is now is looked up
+    whenever it is opened. OpenCV would take such a name for that of a file.
+    """
 
     def __init__(self, device: int | str, settings: SourceSettings = AS_IT_COMES) -> None:
         """Open the camera and ask it for size, rate and format; it gives what it can.
@@ -112,18 +120,24 @@ class CameraSource(LiveCapture):
         Raises:
             SourceError: it is not there.
         """
-        self._capture = opened_capture(device)
+        self._capture = opened_capture(_number(device))
         _ask(self._capture, settings)
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
-        super().__init__(f"camera:{device}", length=None, frames_per_s=frames_per_s if frames_per_s > 0 else None)
+        name = str(device) if isinstance(device, str) else f"camera:{device}"
+        super().__init__(name, length=None, frames_per_s=frames_per_s if frames_per_s > 0 else None)
         if not self._capture.isOpened():
-            raise SourceError(
-                f"camera {device} is not there or in use; see 'ls /dev/video*' for the numbers of this machine"
-            )
+            where = "ls -l /dev/v4l/by-id" if isinstance(device, str) else "ls /dev/video*"
+            raise SourceError(f"camera {device} is not there or in use; see '{where}' for the cameras of this machine")
 
     def how_it_ended(self, count: int) -> str:
         """Return the sentence for an end after so many frames."""
         return f"{self.name} stopped giving frames after {count}; check its cable, then start again"
+
+
+def _number(device: int | str) -> int | str:
+    """Return the number of a device of V4L2."""
+    found = re.fullmatch("/dev/video([0-9]+)", os.path.realpath(device)) if isinstance(device, str) else None
+    return int(found[1]) if found else device
 
 
 def opened_capture(target: str | int, api: int = cv2.CAP_ANY, options: Mapping[int, int] = MappingProxyType({})) -> Any:
@@ -139,7 +153,10 @@ def opened_capture(target: str | int, api: int = cv2.CAP_ANY, options: Mapping[i
 def _ask(capture: Any, settings: SourceSettings) -> None:
     # The format comes first: a camera offers sizes and rates by format.
     if settings.pixel_format is not None:
-        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.pixel_format))
+        letters = settings.pixel_format.ljust(4)
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*letters))
+        if letters in _GREY_FORMATS:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     if settings.size_hw is not None:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.size_hw[1])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.size_hw[0])

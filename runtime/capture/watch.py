@@ -154,6 +154,10 @@ class WatchSource(Source):
         """Note that an image cannot be judged; it is put aside at the next look."""
         self._ledger.owe(Path(shot.source), FAILED)
 
+    def interrupt(self) -> None:
+        """Stop looking."""
+        self._closed.set()
+
     def close(self) -> None:
         """Stop looking, and move what is still to be moved."""
         self._closed.set()

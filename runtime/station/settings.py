@@ -25,6 +25,7 @@ from ganspect.sections import Section, nearest, parse, read_yaml
 
 _EXAMPLE = "configs/station_demo.yaml"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Level = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class InspectionSettings(Section):
@@ -52,8 +53,9 @@ class CameraSettings(Section):
 
     Attributes:
         name: letters, digits, `-` and `_`; in results, metrics and on the page.
-        source: a camera's number or device, rtsp://…, http://… (MJPEG), gst:PIPELINE, watch:FOLDER, a video file, an
-            image or a folder of images. Paths are relative to the station file.
+        source: a camera's number or device, rtsp://…, http://… (MJPEG), gst:PIPELINE, basler:SERIAL (or the
+            name given to the camera; `basler:` is the first one), watch:FOLDER, a video file, an image or a folder of
+            images. Paths are relative to the station file.
         policy: `latest`: the freshest frame, others are dropped and counted; `every`: none is dropped, the source
             waits; `trigger`: the first frame after each signal of the line. Absent: `every` for files and watched
             folders, else `latest`.
@@ -61,11 +63,18 @@ class CameraSettings(Section):
         roi_xyxy: part of the frame that is inspected, in pixels: left, top, right, bottom. Absent: all.
         loop: begin a file again at its end.
         paced: give a file's frames at its own rate, as a camera would.
-        size_hw: asked of a camera, in pixels.
+        range: the camera's raw levels for the model's black and white, such as [0, 4095] for 12 bit; what is beyond
+            is clipped and counted. Absent: frames already are as the model takes them.
+        bits: 8 to 16, short for the range from 0 to the largest value of so many bits.
+        size_hw: asked of a camera, in pixels; a Basler camera cuts it from the middle of its sensor.
         frames_per_s: asked of a camera.
-        pixel_format: four letters asked of a camera, such as MJPG.
+        pixel_format: asked of a camera: four letters such as MJPG or Y16, of a Basler camera Mono8, Mono12, BayerRG8.
+        exposure_us: of a Basler camera; its automatic is switched off.
+        gain_db: of a Basler camera; its automatic is switched off.
+        trigger_line: of a Basler camera, such as Line1: it takes a frame at each signal on that line, and waits for
+            the next one as long as it takes. Absent: it runs freely.
         open_timeout_s: for a stream to answer.
-        read_timeout_s: for the next frame of a stream.
+        read_timeout_s: for the next frame of a stream or a Basler camera.
         stalled_after_s: without a frame the camera counts as stalled.
         frozen_after_s: of one and the same frame the camera is opened again; 0: never.
     """
@@ -77,9 +86,14 @@ class CameraSettings(Section):
     roi_xyxy: tuple[int, int, int, int] | None = None
     loop: bool = False
     paced: bool = False
+    range: tuple[Level, Level] | None = None
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
     size_hw: tuple[Positive, Positive] | None = None
     frames_per_s: Annotated[float, Field(gt=0, le=1000)] | None = None
-    pixel_format: Annotated[str, Field(pattern="^[A-Za-z0-9 ]{4}$")] | None = None
+    pixel_format: Annotated[str, Field(pattern="^[A-Za-z0-9_ ]{3,32}$")] | None = None
+    exposure_us: Annotated[float, Field(gt=0)] | None = None
+    gain_db: float | None = None
+    trigger_line: Annotated[str, Field(pattern="^[A-Za-z0-9]{1,64}$")] | None = None
     open_timeout_s: Seconds = 10.0
     read_timeout_s: Seconds = 5.0
     stalled_after_s: Seconds = 3.0
@@ -118,10 +132,30 @@ class CameraSettings(Section):
                 "a trigger takes the next frame of a live camera; give a camera or stream, or loop and paced to a video"
             )
 
+    @model_validator(mode="after")
+    def _of_the_camera(self) -> "CameraSettings":
+        if self.range is not None and self.bits is not None:
+            raise ValueError("range and bits say the same thing; give one of them")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range {list(self.range)} has no levels; give black < white")
+        if self.source.startswith("basler:"):
+            return self
+        for key in ("exposure_us", "gain_db", "trigger_line"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} is for sources that begin with basler:; leave it out")
+        if self.pixel_format is not None and not re.fullmatch("[A-Za-z0-9 ]{3,4}", self.pixel_format):
+            raise ValueError(f"pixel_format {self.pixel_format!r} is no four letters such as MJPG or YUYV; correct it")
+        return self
+
+    @property
+    def levels(self) -> tuple[int, int] | None:
+        """Return the declared range, however it was declared."""
+        return self.range if self.bits is None else (0, 2**self.bits - 1)
+
     def address(self, folder: Path) -> Address:
         """Return what the source names; paths are relative to a folder."""
         address = read_address(self.source)
-        if address.kind in ("camera", "network", "gstreamer"):
+        if address.is_live and address.kind != "watch":
             return address
         prefix, colon, rest = self.source.partition(":")
         if colon and prefix == "watch":
@@ -134,13 +168,18 @@ class CameraSettings(Section):
             size_hw=self.size_hw,
             frames_per_s=self.frames_per_s,
             pixel_format=self.pixel_format,
+            exposure_us=self.exposure_us,
+            gain_db=self.gain_db,
+            trigger_line=self.trigger_line,
+            keep_every=self.policy == "every",
             open_timeout_s=self.open_timeout_s,
             read_timeout_s=self.read_timeout_s,
         )
 
     def feed_settings(self, address: Address) -> FeedSettings:
         """Return how the camera is watched."""
-        quiet = address.kind == "watch" or not address.is_live
+        # Where frames come when parts do, a pause says nothing.
+        quiet = address.kind == "watch" or not address.is_live or self.trigger_line is not None
         return FeedSettings(
             live=address.is_live,
             loop=self.loop,

@@ -16,7 +16,6 @@ from types import TracebackType
 from ganspect.errors import ImageError, one_line
 from ganspect.preprocess import Frame
 from ganspect.runtime.capture.buffers import Arrival
-from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
 from ganspect.runtime.drift import Drift
 from ganspect.runtime.good_period import GoodPeriod
@@ -31,14 +30,16 @@ from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
 from ganspect.runtime.station.loading import load_inspector, trust_of
 from ganspect.runtime.station.notify import Supervisor
+from ganspect.runtime.station.parts import Parts
+from ganspect.runtime.station.rarely import Rarely, StateLog
 from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
+from ganspect.runtime.station.status_line import status_line
 from ganspect.runtime.station.swap import Swap
 
 _LOOK_S = 0.25
 _STOPPING_S = 5.0
 _FAILURES_IN_A_ROW = 20
-_BAD = ("stalled", "frozen", "lost")
 _log = logging.getLogger("ganspect.station")
 
 
@@ -60,6 +61,7 @@ class Station:
         counts: what happened since the start.
         drift: whether frames still score as when the bundle was calibrated.
         good_period: keeps the frames of a period that is declared good; begun and ended from any thread.
+        parts: what of each camera's frames is inspected, and how much of it was beyond the declared range.
     """
 
     def __init__(
@@ -93,6 +95,8 @@ class Station:
             self.good_period.observe,
         ]
         self.counts = Counts(tuple(cameras.feeds))
+        self.parts = Parts(settings.cameras, swap.inspector.grid.bits)
+        self._rarely = Rarely(at_once=1)
         self.recorder = Recorder(history, self._kept)
         self._last_frames = last_frames
         self._opened = ExitStack()
@@ -121,7 +125,7 @@ class Station:
             names = [camera.name for camera in settings.cameras]
             outputs = Outputs(settings.outputs, station=settings.name, cameras=names)
             opened.callback(outputs.close)
-            cameras = Cameras(settings.cameras, folder, _log_state, station=settings.name, on_missed=outputs.missed)
+            cameras = Cameras(settings.cameras, folder, StateLog(), station=settings.name, on_missed=outputs.missed)
             check = trust_of(settings)
             frames: dict[str, Frame] = {}
             swap = Swap(
@@ -221,7 +225,7 @@ class Station:
             return False
         begin_ns = time.perf_counter_ns()
         try:
-            frame = self._part(arrival)
+            frame = self.parts.of(arrival)
             verdict = self.swap.inspect(frame)
         except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
             self._unusable(arrival, error)
@@ -256,24 +260,14 @@ class Station:
         self.outputs.unusable(arrival)
         self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say
-            _log.warning("camera %s: %s", arrival.camera, error)
+            if (text := self._rarely.text(arrival.camera, str(error))) is not None:
+                _log.warning("camera %s: %s", arrival.camera, text)
             return
-        _log.error("camera %s: a frame could not be judged", arrival.camera, exc_info=error)
+        if (text := self._rarely.text(arrival.camera, one_line(error))) is not None:
+            _log.error("camera %s: a frame could not be judged: %s", arrival.camera, text, exc_info=error)
         self._in_a_row += 1
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             raise error  # the backend is broken; whoever supervises the process starts it anew
-
-    def _part(self, arrival: Arrival) -> Frame:
-        region = self.cameras.settings[arrival.camera].roi_xyxy
-        if region is None:
-            return arrival.shot.frame
-        left, top, right, bottom = region
-        height, width = arrival.shot.frame.shape[:2]
-        if right > width or bottom > height:
-            raise ImageError(
-                f"the frame has {width}x{height} pixels and roi_xyxy ends at {right}, {bottom}; correct roi_xyxy"
-            )
-        return arrival.shot.frame[top:bottom, left:right]
 
     def _kept(self, batch: Sequence[Kept]) -> None:
         for kept in batch:
@@ -287,25 +281,10 @@ class Station:
         self._look_again_s = time.monotonic() + _LOOK_S
         self.cameras.check()
         self._unwell = self.cameras.unwell()
-        self.supervisor.alive(self._summary())
+        self.supervisor.alive(status_line(self.swap, self.cameras, paused=self.paused, alarm=self.recorder.alarm))
         if self.recorder.alarm != self._alarm:
             self._alarm = self.recorder.alarm
             if self._alarm:
                 _log.error("verdicts are held, and none is acknowledged: %s", self._alarm)
             else:
                 _log.warning("verdicts are kept again")
-
-    def _summary(self) -> str:
-        """Return what `systemctl status` shows; it changes seldom."""
-        states = {name: feed.status().state for name, feed in self.cameras.feeds.items()}
-        bad = [f"{name} is {state}" for name, state in states.items() if state in _BAD]
-        parts = [f"paused, bundle {self.swap.bundle}" if self.paused else f"inspecting with bundle {self.swap.bundle}"]
-        swap = self.swap.status()
-        parts += [f"another bundle is {swap.state}"] if swap.state != "idle" else []
-        parts += [f"the last one was refused: {swap.error}"] if swap.error else []
-        return "; ".join([*parts, *bad, *(["verdicts are held"] if self.recorder.alarm else [])])
-
-
-def _log_state(status: FeedStatus) -> None:
-    level = logging.WARNING if status.state in _BAD else logging.INFO
-    _log.log(level, "camera %s is %s%s", status.camera, status.state, f": {status.error}" if status.error else "")

@@ -274,3 +274,18 @@ def test_a_file_in_the_place_of_the_statistics_is_an_error(copy, tiny_bundle, fr
     with pytest.raises(OutputError, match="cannot write"):
         calibrate(bundle, frames, None, "stripes")
     assert len(entries(bundle)) == 1
+
+
+def test_images_of_12_bits_calibrate_a_model_of_8_as_their_8_bits_do(tiny_bundle, copy, tmp_path):
+    random = np.random.default_rng(21)
+    for name in ("deep", "shallow"):
+        (tmp_path / name).mkdir()
+    for number in range(20):
+        frame = texture(random)
+        cv2.imwrite(str(tmp_path / f"shallow/{number:02d}.png"), frame)
+        cv2.imwrite(str(tmp_path / f"deep/{number:02d}.png"), np.rint(frame * (4095 / 255)).astype(np.uint16))
+    bundle, thresholds = copy(tiny_bundle), []
+    for name, levels in (("shallow", None), ("deep", (0, 4095))):
+        calibrate_folder(bundle, str(tmp_path / name), 0.1, levels)
+        thresholds.append(open_bundle(bundle).require_calibration().search.value)
+    assert thresholds[0] == thresholds[1]

@@ -9,6 +9,7 @@ import pytest
 
 from ganspect.bundle import append_calibration, open_bundle
 from ganspect.errors import BundleError, CalibrationError, ConfigError, ImageError
+from ganspect.opencv import cv2
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.search import LatentSearch
@@ -294,3 +295,17 @@ def test_it_inspects_where_pytorch_cannot_be_imported(tiny_bundle):
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split("\n")[:2] == ["anomalous", "[]"]
+
+
+def test_frames_of_other_sizes_in_turn_get_the_verdicts_they_get_alone(tiny_bundle, scratched_frames):
+    frames = [cv2.resize(scratched_frames[0], (width, width - 8)) for width in range(40, 60)]
+    with Inspector.load(tiny_bundle, tuning=Tuning(threads=1)) as shared:
+        first, second = ([shared.inspect(frame) for frame in frames] for _ in range(2))
+        first, second = list(first), list(second)
+        assert len(shared._levels) <= 16, "sizes without end take no memory without end"
+    for frame, one, other in zip(frames, first, second, strict=True):
+        assert one.regions == other.regions
+        assert other.heat_map.shape == frame.shape
+    with Inspector.load(tiny_bundle, tuning=Tuning(threads=1)) as fresh:
+        alone = fresh.inspect(frames[-1])
+    assert (alone.verdict, alone.regions) == (second[-1].verdict, second[-1].regions)

@@ -3,12 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ganspect.bundle import open_bundle
+from ganspect.cli.options import level_range
 from ganspect.errors import CalibrationError, ConfigError, ImageError, OutputError, SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime import Inspector
@@ -341,3 +343,31 @@ def test_images_of_a_watched_folder_move_when_their_result_is_written(tiny_bundl
     moved = sorted(path.name for path in (image_folder / "done").iterdir())
     assert moved == sorted(Path(json.loads(line)["source"]).name for line in lines)
     assert len(moved) == 3
+
+
+def test_a_source_of_12_bits_is_screened_by_its_range(tiny_bundle, normal_frames, tmp_path):
+    (tmp_path / "deep").mkdir()
+    for number, frame in enumerate(normal_frames[:3]):
+        deep = np.rint(frame.astype(float) * (4095 / 255)).astype(np.uint16)
+        deep[0, 0] = 5000 if number == 1 else 0
+        cv2.imwrite(str(tmp_path / f"deep/{number}.png"), deep)
+        shallow = frame.copy()
+        shallow[0, 0] = 255 if number == 1 else 0
+        (tmp_path / "shallow").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"shallow/{number}.png"), shallow)
+    options = ScreenOptions(tuning=Tuning(threads=1), save_anomalies=True)
+    found = screen_source(tiny_bundle, str(tmp_path / "deep"), tmp_path / "a", replace(options, levels=(0, 4095)))
+    screen_source(tiny_bundle, str(tmp_path / "shallow"), tmp_path / "b", options)
+    scores = [
+        [json.loads(line)["score"] for line in (tmp_path / f"{out}/results.jsonl").read_text().splitlines()]
+        for out in "ab"
+    ]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 3
+    assert "1 frames had pixels beyond range 0,4095: clipped" in found.warnings
+
+
+@pytest.mark.parametrize("text", ["4095", "9,9", "0,70000", "a,b", "-1,5"])
+def test_a_range_that_is_none(text):
+    with pytest.raises(ConfigError, match="is no range; give two levels with black < white, such as 0,4095"):
+        level_range(text)

@@ -1,8 +1,9 @@
 """Real servers of streams on loopback: RTSP by GStreamer, MJPEG by a few lines of HTTP."""
 
+import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +44,10 @@ class RtspServer:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self._port = self._process.stdout.readline().strip()
 
+    def change_size(self) -> None:
+        """Let the picture become smaller, or large again, in mid-stream."""
+        self._process.send_signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -58,7 +63,9 @@ class _Stream(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             for number in range(self.server.count):
-                frame = np.random.default_rng(number).integers(0, 256, (120, 160, 3), np.uint8)
+                shape = self.server.shapes[number * len(self.server.shapes) // self.server.count]
+                frame = np.random.default_rng(number).integers(0, 256, shape, np.uint8)
+                frame[-shape[0] // 6 :, -shape[1] // 6 :] = 255  # whoever sees this corner sees all of the picture
                 content = cv2.imencode(".jpg", frame)[1].tobytes()
                 self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\n")
                 self.wfile.write(f"Content-Length: {len(content)}\r\n\r\n".encode() + content + b"\r\n")
@@ -74,11 +81,15 @@ class _Stream(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def mjpeg_server(*, count: int, then: str) -> Iterator[str]:
-    """Yield the address of an MJPEG stream of `count` pictures that then closes (`close`) or says nothing (`stall`)."""
+def mjpeg_server(*, count: int, then: str, shapes: Sequence[tuple[int, ...]] = ((120, 160, 3),)) -> Iterator[str]:
+    """Yield the address of an MJPEG stream of `count` pictures that then closes (`close`) or says nothing (`stall`).
+
+    The pictures have one of the shapes after the other, each for an equal part of the stream; (H,W) are grey JPEGs.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Stream)
     server.daemon_threads = True
     server.count, server.then, server.ending = count, then, threading.Event()
+    server.shapes = shapes
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -171,3 +171,47 @@ def test_rate_size_and_age_are_measured(camera):
     assert status.size_hw == (4, 6)
     assert 20 < status.frames_per_s < 130
     assert 0 <= status.age_s < 5
+
+
+def test_threads_that_hang_are_capped_and_the_camera_goes_on_when_one_comes_back(camera, caplog):
+    hung = [threading.Event() for _ in range(5)]
+    settings = FeedSettings(stalled_after_s=0.01, abandon_after_s=0.03, backoff_first_s=0.005)
+    one = camera([*([event] for event in hung), [7, 8, threading.Event()]], settings)
+
+    def checked():
+        one.feed.check()
+        return one.feed.status()
+
+    wait_for(lambda: checked().abandoned == 5, "five threads are left behind")
+    for _ in range(20):
+        status = checked()
+        time.sleep(0.005)
+    assert (status.state, status.opened, status.abandoned, status.hung) == ("lost", 5, 5, 5)
+    assert (
+        "5 threads hang in the camera's driver, so it is not opened again until one of them comes back" in status.error
+    )
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "once, and loudly"
+    hung[2].set()
+    wait_for(lambda: checked().opened == 6, "it is opened again")
+    assert one.take(2) == [7, 8]
+    assert one.feed.status().error == ""
+    for event in hung:
+        event.set()
+
+
+def test_what_a_driver_dropped_is_counted_over_all_its_openings(camera):
+    class Dropping(Scripted):
+        def __iter__(self):
+            self.dropped += 3
+            return super().__iter__()
+
+    one = camera([])
+    one.feed.stop()
+    made = iter([Dropping([1, SourceError("broke")]), Dropping([2, threading.Event()])])
+    again = Camera([])
+    again._open = lambda: next(made)
+    again.feed._open_source = again._open
+    again.feed.start()
+    assert again.take(2) == [1, 2]
+    assert again.feed.status().dropped == 6
+    again.feed.stop(0.2)

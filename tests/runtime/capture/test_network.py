@@ -1,3 +1,4 @@
+import itertools
 import socket
 import time
 
@@ -34,6 +35,16 @@ def test_a_stream_that_says_nothing_more_is_an_error_after_the_timeout():
         assert time.monotonic() - begin_s < 10
 
 
+def test_size_and_colour_may_change_within_one_stream():
+    shapes = ((120, 160, 3), (96, 128, 3), (96, 128), (240, 320), (120, 160, 3))
+    with mjpeg_server(count=60, then="stall", shapes=shapes) as url, open_source(url, PATIENT) as source:
+        frames = [shot.frame for shot in itertools.islice(source, 60)]
+    # This OpenCV scales what comes later to the size of the first picture; others may give it as it is.
+    assert all(frame.ndim == 3 for frame in frames)
+    assert all(frame[-5:, -5:].mean() > 200 for frame in frames), "the whole picture is there"
+    assert len({frame.tobytes() for frame in frames}) == 60, "and it is the new one"
+
+
 def test_nobody_there_is_an_error_without_credentials():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -54,6 +65,22 @@ def test_a_server_that_never_answers_is_an_error_after_the_timeout():
 def test_a_pipeline_without_gstreamer_says_what_to_do():
     with pytest.raises(MissingDependencyError, match="needs an OpenCV with GStreamer"):
         open_source("gst:videotestsrc ! videoconvert")
+
+
+@pytest.mark.skipif(bool(rtsp_is_missing()), reason=rtsp_is_missing())
+def test_an_rtsp_camera_that_changes_its_size_goes_on():
+    server = RtspServer()
+    try:
+        with open_source(server.url, PATIENT) as source:
+            frames = iter(source)
+            before = next(frames).frame
+            server.change_size()
+            assert before.shape == (240, 320, 3)
+            assert any(next(frames).frame.shape == (120, 160, 3) for _ in range(100)), "it becomes smaller"
+            server.change_size()
+            assert any(next(frames).frame.shape == (240, 320, 3) for _ in range(100)), "and larger again"
+    finally:
+        server.kill()
 
 
 @pytest.mark.skipif(bool(rtsp_is_missing()), reason=rtsp_is_missing())

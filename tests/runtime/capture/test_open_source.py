@@ -7,6 +7,7 @@ import pytest
 from ganspect.errors import ImageError, SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime.capture import open_source
+from ganspect.runtime.capture.source import SourceSettings
 from tests.runtime.conftest import write_video
 
 SHARED_VIDEOS = Path(__file__).resolve().parents[3].parent / "shared/data/video"
@@ -148,6 +149,39 @@ def test_a_camera_gives_the_time_of_day_and_its_end_is_an_error(monkeypatch, nor
     assert [(shot.source, shot.frame_index) for shot in found] == [("camera:0", 0), ("camera:0", 1)]
     assert before_ns <= found[0].timestamp_ns <= found[1].timestamp_ns <= time.time_ns()
     assert (source.length, source.frames_per_s) == (None, 30.0)
+
+
+@pytest.mark.parametrize("pixel_format", ["Y16", "Y12 ", "MJPG"])
+def test_a_device_by_its_stable_name_is_asked_as_one_by_its_number(monkeypatch, normal_frames, pixel_format):
+    asked, opened = [], []
+
+    class Asked(FakeDevice):
+        def set(self, key, value):
+            asked.append((key, value))
+
+    def capture(target, *_):
+        opened.append(target)
+        return Asked(normal_frames[:1])
+
+    settings = SourceSettings(size_hw=(480, 640), frames_per_s=30, pixel_format=pixel_format)
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
+    monkeypatch.setattr("os.path.realpath", lambda path: "/dev/video7" if "by-id" in path else path)
+    with open_source("/dev/v4l/by-id/usb-cam-index0", settings) as source:
+        assert source.name == "/dev/v4l/by-id/usb-cam-index0"
+    by_name = list(asked)
+    asked.clear()
+    with open_source("7", settings):
+        assert asked == by_name
+    assert opened == [7, 7]
+    letters = cv2.VideoWriter.fourcc(*pixel_format.ljust(4))
+    raw = [] if pixel_format == "MJPG" else [(cv2.CAP_PROP_CONVERT_RGB, 0)]
+    size = [(cv2.CAP_PROP_FRAME_WIDTH, 640), (cv2.CAP_PROP_FRAME_HEIGHT, 480), (cv2.CAP_PROP_FPS, 30)]
+    assert by_name == [(cv2.CAP_PROP_FOURCC, letters), *raw, *size]
+
+
+def test_a_device_that_is_unplugged_is_no_missing_file():
+    with pytest.raises(SourceError, match="camera /dev/v4l/by-id/none is not there or in use; see 'ls -l /dev/v4l/by"):
+        open_source("/dev/v4l/by-id/none")
 
 
 @needs_shared_videos

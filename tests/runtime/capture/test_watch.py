@@ -142,8 +142,9 @@ def test_a_move_that_fails_is_tried_again_and_nothing_is_judged_twice(watched, m
     source.done(next(frames))
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("read-only")))
-        later(0.3, source.close)
+        later(0.3, source.interrupt)
         assert list(frames) == []
+        source.close()
     assert names(folder) == ["part.png"]
     assert source._ledger.settle() == 0
     assert names(folder / "done") == ["part.png"]

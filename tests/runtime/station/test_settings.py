@@ -66,6 +66,23 @@ def test_the_demo_is_valid():
         (f"{HEAD}cameras:\n  - {{name: a, source: '0', policy: newest}}\n", "'cameras.0.policy'"),
         (f"{HEAD}cameras:\n  - {{name: a, source: '0', polcy: latest}}\n", "did you mean 'policy'?"),
         (f"{HEAD}cameras:\n  - {{name: a, source: '0', roi_xyxy: [9, 0, 5, 5]}}\n", "left < right"),
+        (
+            f"{HEAD}cameras:\n  - {{name: a, source: x.png, range: [9, 9]}}\n",
+            "range [9, 9] has no levels; give black < white",
+        ),
+        (
+            f"{HEAD}cameras:\n  - {{name: a, source: x.png, range: [0, 9], bits: 8}}\n",
+            "range and bits say the same thing",
+        ),
+        (f"{HEAD}cameras:\n  - {{name: a, source: x.png, bits: 17}}\n", "'cameras.0.bits'"),
+        (
+            f"{HEAD}cameras:\n  - {{name: a, source: '0', exposure_us: 500}}\n",
+            "exposure_us is for sources that begin with basler:",
+        ),
+        (
+            f"{HEAD}cameras:\n  - {{name: a, source: '0', pixel_format: Mono12}}\n",
+            "pixel_format 'Mono12' is no four letters",
+        ),
         (f"data: d\n{CAMERAS}", "'bundle': a value is missing"),
         (f"{HEAD}inspection: {{budget_ms: -1}}\n{CAMERAS}", "'inspection.budget_ms'"),
         (

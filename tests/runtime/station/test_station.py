@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ganspect.errors import OutputError, SourceError
@@ -17,6 +18,7 @@ from ganspect.opencv import cv2
 from ganspect.runtime.history import History, Query
 from ganspect.runtime.station.settings import read_station
 from ganspect.runtime.station.station import Station
+from tests.runtime.capture.servers import mjpeg_server
 
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = "import sys; from ganspect.cli import main; sys.argv[0] = 'ganspect'; main()"
@@ -108,6 +110,70 @@ def test_a_region_outside_the_frame_is_counted_and_the_line_goes_on(station_file
     assert station.counts.of("a").unusable == 4
     assert "correct roi_xyxy" in station.counts.of("a").reason
     assert sum(station.counts.of("b").verdicts.values()) == 4
+
+
+def test_size_and_colour_may_change_from_frame_to_frame_and_what_no_longer_fits_is_one_line(
+    station_file, normal_frames, tmp_path, caplog
+):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    grey = normal_frames[0]
+    large = cv2.resize(grey, (96, 80))
+    changing = [grey, large, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), cv2.cvtColor(large, cv2.COLOR_GRAY2BGR)]
+    for number in range(24):
+        frame = changing[number % 4] if number % 2 or number < 8 else grey[:30, :30]
+        cv2.imwrite(str(folder / f"part_{number:02d}.png"), frame)
+    station = run(station_file(f"name: a, source: {folder}, roi_xyxy: [0, 0, 40, 36]", f"name: b, source: {folder}"))
+    assert sum(station.counts.of("a").verdicts.values()) == 16
+    assert station.counts.of("a").unusable == 8
+    assert sum(station.counts.of("b").verdicts.values()) == 24
+    lines = [record.getMessage() for record in caplog.records if "roi_xyxy" in record.getMessage()]
+    assert lines == ["camera a: the frame has 30x30 pixels and roi_xyxy ends at 40, 36; correct roi_xyxy"]
+
+
+def test_a_stream_that_changes_its_picture_is_judged_on(station_file, tmp_path):
+    shapes = ((120, 160, 3), (96, 128), (240, 320, 3))
+    with mjpeg_server(count=30, then="stall", shapes=shapes) as url:
+        path, stopping = station_file(f"name: a, source: '{url}', policy: every"), threading.Event()
+        station = Station.open(read_station(path), tmp_path)
+        seen = []
+        station.observers.append(lambda judged: (seen.append(judged.frame.shape), len(seen) < 28 or stopping.set()))
+        thread = threading.Thread(target=station.run, args=(stopping,))
+        with station:
+            thread.start()
+            assert stopping.wait(20), (len(seen), station.cameras.feeds["a"].status())
+            thread.join(10)
+    assert station.counts.of("a").unusable == 0
+
+
+@pytest.mark.parametrize("declared", ["range: [64, 4032]", "bits: 12"])
+def test_files_of_16_bit_feed_a_model_of_8(station_file, normal_frames, tmp_path, declared, caplog):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    for number, suffix in enumerate(("png", "tif")):
+        deep = np.rint(normal_frames[number].astype(float) * (3968 / 255) + 64).astype(np.uint16)
+        if number:
+            deep[:10] = 20  # a quarter of the frame is beyond the range
+        cv2.imwrite(str(folder / f"part_{number}.{suffix}"), deep)
+    seen = []
+    station = Station.open(read_station(station_file(f"name: a, source: {folder}, {declared}")), tmp_path)
+    station.observers.append(lambda judged: seen.append(judged.frame))
+    with station:
+        station.run(threading.Event())
+    assert [frame.dtype for frame in seen] == [np.uint8, np.uint8]
+    status = station.parts.status("a")
+    if declared.startswith("range"):
+        assert (seen[0] == normal_frames[0]).all()
+        assert (status.frames, status.clipped_frames, status.clipped_share) == (2, 1, 0.25)
+        assert "camera a: 25.0% of the pixels are beyond range [64, 4032] and are clipped" in caplog.text
+    else:
+        assert (status.frames, status.clipped_frames, status.clipped_share) == (2, 0, 0.0)
+
+
+def test_files_of_16_bit_without_a_range_say_what_to_write(station_file, tmp_path):
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((40, 48), 2000, np.uint16))
+    station = run(station_file("name: a, source: deep.png"))
+    assert "such as 'range: [0, 4095]' in the station file" in station.counts.of("a").reason
 
 
 def test_a_frame_that_breaks_the_backend_is_counted_and_many_in_a_row_end_the_station(

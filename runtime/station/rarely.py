@@ -1,0 +1,93 @@
+"""Events that may repeat for months, in a log that must not fill a disk: the first ones at once, then one now and then.
+
+    rarely = Rarely()
+    if (text := rarely.text("left", "rtsp://cam cannot be opened")) is not None:
+        print(text)     # after ten minutes: rtsp://cam cannot be opened (19 more times in the last 10 min)
+
+Only the log is thinned out: status, metrics and page count every event.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ganspect.runtime.capture.feed_status import FeedStatus
+
+AT_ONCE = 3
+EVERY_S = 600.0
+_KINDS = 200
+_log = logging.getLogger("ganspect.station")
+
+
+@dataclass
+class _Kind:
+    """One kind of event: when it was logged and came last, and what was left out since."""
+
+    logged_s: float
+    came_s: float
+    logged: int = 0
+    left_out: int = 0
+
+
+class Rarely:
+    """Says which events are worth a line; may be used from several threads.
+
+    Events are of one kind when topic and text are the same, numbers apart: counts and times differ with each try.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, at_once: int = AT_ONCE) -> None:
+        """Begin with nothing said.
+
+        Args:
+            clock: seconds that only ever grow.
+            at_once: how many of a kind are logged before they are thinned out.
+        """
+        self._at_once = at_once
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()
+
+    def text(self, topic: str, text: str) -> str | None:
+        """Return the text to log, with how many were left out before it, or None where this one is left out.
+
+        Args:
+            topic: what it is about, such as a camera.
+            text: what happened.
+        """
+        now_s, key = self._clock(), (topic, re.sub(r"\d+", "0", text))
+        with self._lock:
+            kind = self._kinds.pop(key, None)
+            if kind is None or now_s - kind.came_s > EVERY_S:
+                kind = _Kind(now_s, now_s)  # new, or over for so long that it is news again
+            self._kinds[key] = kind
+            if len(self._kinds) > _KINDS:
+                self._kinds.popitem(last=False)
+            kind.came_s = now_s
+            if kind.logged >= self._at_once and now_s - kind.logged_s < EVERY_S:
+                kind.left_out += 1
+                return None
+            if kind.left_out:
+                text += f" ({kind.left_out} more times in the last {(now_s - kind.logged_s) / 60:.0f} min)"
+            kind.logged, kind.logged_s, kind.left_out = kind.logged + 1, now_s, 0
+            return text
+
+
+class StateLog:
+    """Logs what cameras become; call it with each change of state."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing said."""
+        self._rarely = Rarely(clock)
+
+    def __call__(self, status: FeedStatus) -> None:
+        """Log a change: the first ones of a kind at once, then one in ten minutes."""
+        if status.state == "opening" and status.failures:
+            return  # that it is tried again goes without saying
+        bad = status.state in ("stalled", "frozen", "lost")
+        text = f"is {status.state}" + (f": {status.error}" if status.error else "")
+        if (said := self._rarely.text(status.camera, text)) is not None:
+            _log.log(logging.WARNING if bad else logging.INFO, "camera %s %s", status.camera, said)
