@@ -1,4 +1,4 @@
-"""What the page answers: state and events, pictures, verdicts, and what an operator may do.
+"""What the page answers to those who look: state and events, pictures, verdicts, metrics.
 
 GET  /api/state                      everything that the page shows
 GET  /api/events                     the same once a second, as server-sent events, with the charts' new points
@@ -15,8 +15,8 @@ import json
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, TypeAlias, cast, get_args
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias, cast, get_args
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -38,7 +38,6 @@ _log = logging.getLogger("ganspect.station")
 _EVENT_S = 1.0
 _LOOKERS = 16
 _MOST = 100
-_LARGEST_BODY = 4 << 10
 _UID = re.compile("[0-9a-f]{32}")
 
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -71,8 +70,6 @@ class Api:
             Route("/api/cameras/{camera}/live.jpg", self._live_picture),
             Route("/api/verdicts", self._verdicts),
             Route("/api/verdicts/{uid}/picture.jpg", self._picture),
-            Route("/api/verdicts/{uid}/label", self._label, methods=["POST"]),
-            Route("/api/pause", self._pause, methods=["POST"]),
         ]
 
     async def _healthz(self, request: Request) -> Response:
@@ -156,43 +153,6 @@ class Api:
                 with contextlib.suppress(OSError):
                     return sink.heat_path(record["camera"], record["timestamp_ns"], uid).read_bytes()
         return None
-
-    async def _label(self, request: Request) -> Response:
-        given = await _body_of(request, {"label"})
-        if given is None or given["label"] not in ("normal", "anomalous", None):
-            return refuse(400, 'give {"label": "normal"}, {"label": "anomalous"} or {"label": null}')
-        uid, label = request.path_params["uid"], given["label"]
-        try:
-            there = await run_in_threadpool(self._station.history.label, uid, label)
-        except GanspectError as error:
-            return refuse(503, redacted(one_line(error)))
-        if not there:
-            return refuse(404, "there is no such verdict on disk")
-        _log.info("verdict %s was labelled %s on the page", uid, label)
-        return JSONResponse({"id": uid, "label": label})
-
-    async def _pause(self, request: Request) -> Response:
-        given = await _body_of(request, {"paused"})
-        if given is None or not isinstance(given["paused"], bool):
-            return refuse(400, 'give {"paused": true} or {"paused": false}')
-        self._station.pause(given["paused"])
-        return JSONResponse({"paused": self._station.paused})
-
-
-async def _body_of(request: Request, keys: Iterable[str]) -> dict[str, Any] | None:
-    """Return a request's JSON object, or None where it is none, is too large, or has other keys."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        return None
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _LARGEST_BODY:
-            return None
-    try:
-        given = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return given if isinstance(given, dict) and set(given) == set(keys) else None
 
 
 def _is_count(text: str) -> bool:

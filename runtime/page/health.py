@@ -34,9 +34,26 @@ def health_of(station: Station) -> Health:
         failing.append(f"inspection has stood still for {stands_s:.0f} s")
     if station.recorder.alarm:
         failing.append(f"verdicts do not get to disk: {redacted(station.recorder.alarm)}")
-    problems = list(failing)
-    for name, feed in station.cameras.feeds.items():
-        status = feed.status()
-        if status.state in ("stalled", "frozen", "lost"):
-            problems.append(f"camera {name} is {status.state}")
-    return Health(not failing, problems)
+    return Health(not failing, [*failing, *_away(station), *_warnings(station)])
+
+
+def _away(station: Station) -> list[str]:
+    return [f"camera {name}: {redacted(why)}" for name, why in station.cameras.unwell().items()]
+
+
+def _warnings(station: Station) -> list[str]:
+    """Return what an operator should look at while the station goes on."""
+    found = [
+        f"camera {one.camera} has drifted: look at lens, light and focus"
+        for one in station.drift.status()
+        if one.alarmed
+    ]
+    found += [
+        f"output {one.name} is in its safe state: {redacted(one.safe)}" for one in station.outputs.status() if one.safe
+    ]
+    swap, good = station.swap.status(), station.good_period.status()
+    if swap.error:
+        found.append(f"the bundle that was to be taken was refused: {redacted(swap.error)}")
+    if good.state == "off" and good.complete is False:
+        found.append(f"good period {good.name} is incomplete and cannot be used: {redacted(good.reason)}")
+    return found

@@ -67,6 +67,8 @@ class _StationCollector(Collector):
         yield from self._cameras()
         yield from self._verdicts()
         yield from self._sinks()
+        yield from self._acting()
+        yield from self._drift()
 
     def _cameras(self) -> Iterator[Metric]:
         statuses = [feed.status() for feed in self._station.cameras.feeds.values()]
@@ -111,6 +113,64 @@ class _StationCollector(Collector):
         yield owed
         yield delivered
         yield failures
+
+    def _acting(self) -> Iterator[Metric]:
+        """Yield what rejects parts and what says that one is there."""
+        outputs, triggers = self._station.outputs.status(), self._station.cameras.trigger_status()
+        counted = {
+            "rejected": "Parts that were rejected",
+            "late": "Of these, later than promised",
+            "dropped": "Parts that were not, since too many waited",
+            "failed": "Parts that were not, since it could not be done in time",
+        }
+        for name, meaning in counted.items():
+            yield _counter(f"output_{name}", meaning, "output", [(one.name, getattr(one, name)) for one in outputs])
+        safe = GaugeMetricFamily("ganspect_output_safe", "1 while it is in its safe state", labels=["output"])
+        delay = GaugeMetricFamily(
+            "ganspect_output_delay_seconds", "From signal or arrival to the action", labels=["output", "quantile"]
+        )
+        for one in outputs:
+            safe.add_metric([one.name], float(bool(one.safe)))
+            for quantile, delay_ms in (("0.5", one.delay_p50_ms), ("0.99", one.delay_p99_ms)):
+                if delay_ms is not None:
+                    delay.add_metric([one.name, quantile], delay_ms / 1e3)
+        yield safe
+        yield delay
+        yield _counter(
+            "trigger_signals", "Signals that came", "camera", [(one.camera, one.signals) for one in triggers]
+        )
+        missed = [(one.camera, one.missed) for one in triggers]
+        yield _counter("trigger_missed", "Signals without a frame: parts that nobody has seen", "camera", missed)
+
+    def _drift(self) -> Iterator[Metric]:
+        statuses = self._station.drift.status()
+        measures = {
+            "psi": "Population stability index of start scores against the reference",
+            "ks": "Kolmogorov-Smirnov distance of start scores from the reference",
+            "alarmed": "1 while there is drift",
+        }
+        for name, meaning in measures.items():
+            family = GaugeMetricFamily(f"ganspect_drift_{name}", meaning, labels=["camera"])
+            for one in statuses:
+                if (value := getattr(one, name)) is not None:
+                    family.add_metric([one.camera], float(value))
+            yield family
+        swap = self._station.swap.status()
+        for name, meaning in (
+            ("swapped", "Bundles that took over"),
+            ("refused", "Bundles that were refused"),
+            ("rolled_back", "Bundles that failed in their first frames"),
+        ):
+            counter = CounterMetricFamily(f"ganspect_bundles_{name}", meaning)
+            counter.add_metric([], getattr(swap, name))
+            yield counter
+
+
+def _counter(name: str, meaning: str, label: str, values: list[tuple[str, int]]) -> Metric:
+    family = CounterMetricFamily(f"ganspect_{name}", meaning, labels=[label])
+    for of, value in values:
+        family.add_metric([of], value)
+    return family
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from ganspect.errors import ConfigError
 from ganspect.runtime.page.access import Access, Guard
+from ganspect.runtime.page.actions import Actions
 from ganspect.runtime.page.api import Api
 from ganspect.runtime.page.files import ROUTES
 from ganspect.runtime.page.login import Login
@@ -78,7 +79,7 @@ class Page:
         """
         live, series = LivePictures(lambda: station.inspector), Series(tuple(station.cameras.feeds))
         api = Api(station, live, series, pictures_per_s=self._settings.pictures_per_s)
-        server = uvicorn.Server(self._config(api))
+        server = uvicorn.Server(self._config(api, Actions(station)))
         thread = threading.Thread(target=self._run, args=(server,), name="page", daemon=True)
         thread.start()
         watching = [live.judged, series.judged]
@@ -107,10 +108,10 @@ class Page:
         """Give the port back."""
         self.close()
 
-    def _config(self, api: Api) -> uvicorn.Config:
+    def _config(self, api: Api, actions: Actions) -> uvicorn.Config:
         secure = bool(self._tls) or self._settings.behind_proxy
         access = Access(token=self._token, secure=secure, hosts=self._settings.hosts)
-        app = Starlette(routes=[*ROUTES, *Login(access).routes(), *api.routes()])
+        app = Starlette(routes=[*ROUTES, *Login(access).routes(), *api.routes(), *actions.routes()])
         return uvicorn.Config(
             Guard(app, access),
             http="h11",

@@ -7,13 +7,17 @@ print(states.now()["cameras"][0]["state"])
 import math
 import threading
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ganspect import __version__
 from ganspect.redaction import redacted
+from ganspect.runtime.capture.triggers.trigger import TriggerStatus
+from ganspect.runtime.drift import DriftStatus
 from ganspect.runtime.judged import Judged
+from ganspect.runtime.outputs.status import OutputStatus
 from ganspect.runtime.page.health import health_of
 from ganspect.runtime.page.pictures import LivePictures
 from ganspect.runtime.page.series import Series
@@ -47,7 +51,12 @@ class States:
 
     def _describe(self) -> dict[str, Any]:
         station = self._station
-        cameras = [self._camera(name) for name in station.cameras.feeds]
+        drift = {one.camera: _drift(one) for one in station.drift.status()}
+        triggers = {one.camera: _trigger(one) for one in station.cameras.trigger_status()}
+        cameras = [
+            {**self._camera(name), "drift": drift.get(name), "trigger": triggers.get(name)}
+            for name in station.cameras.feeds
+        ]
         return {
             "station": station.settings.name,
             "version": __version__,
@@ -64,6 +73,9 @@ class States:
             "flagged": sum(camera["flagged"] for camera in cameras),
             "cameras": cameras,
             "sinks": self._described_sinks(),
+            "outputs": [_output(one) for one in station.outputs.status()],
+            "swap": {**asdict(station.swap.status()), "error": redacted(station.swap.status().error)},
+            "good": _good(station),
         }
 
     def _camera(self, name: str) -> dict[str, Any]:
@@ -86,6 +98,8 @@ class States:
             "failures": status.failures,
             "latency_p50_ms": None if p50_ms is None else float(p50_ms),
             "latency_p99_ms": None if p99_ms is None else float(p99_ms),
+            "hung": status.hung,
+            "clipped_share": self._station.parts.status(name).clipped_share,
             "newest": self._newest(name),
         }
 
@@ -113,4 +127,32 @@ def about(judged: Judged) -> dict[str, Any]:
         "threshold": verdict.threshold,
         "outcome": verdict.outcome,
         "timestamp_ns": judged.entry.timestamp_ns,
+    }
+
+
+def _drift(status: DriftStatus) -> dict[str, Any]:
+    known = status.ks is not None
+    words = "as calibrated" if known else status.reason or "not known yet"
+    if status.alarmed:
+        words = "drifted"
+    return {**asdict(status), "text": words}
+
+
+def _trigger(status: TriggerStatus) -> dict[str, Any]:
+    return {**asdict(status), "error": redacted(status.error)}
+
+
+def _output(status: OutputStatus) -> dict[str, Any]:
+    return {**asdict(status), "error": redacted(status.error), "safe": redacted(status.safe)}
+
+
+def _good(station: Station) -> dict[str, Any]:
+    status = station.good_period.status()
+    return {
+        "state": status.state,
+        "name": status.name,
+        "folder": None if status.folder is None else str(status.folder),
+        "frames": sum((status.frames or {}).values()),
+        "complete": status.complete,
+        "reason": status.reason,
     }

@@ -1,6 +1,7 @@
 // The page of a station: listens for its state, and hands it to those who show it.
 import { listen, post } from "/static/api.js";
 import * as cameras from "/static/cameras.js";
+import * as care from "/static/care.js";
 import * as verdicts from "/static/verdicts.js";
 import { count, score } from "/static/words.js";
 
@@ -18,7 +19,16 @@ function told(state) {
   problems(state.problems);
   cameras.update(state);
   verdicts.update(state);
-  find("sinks").replaceChildren(...[{ name: "history", owed: state.held, delivered: state.kept, error: "" }, ...state.sinks].map(row));
+  const history = { name: "history", owed: state.held, delivered: state.kept, error: "" };
+  find("sinks").replaceChildren(...[history, ...state.sinks, ...state.outputs.map(output)].map(row));
+  care.update(state);
+}
+
+// An output in the same table: parts that were rejected, and those whose time has not come.
+function output({ name, rejected, waiting, safe, error, late, dropped, failed }) {
+  const lost = dropped + failed;
+  const words = error || (safe && `safe state: ${safe}`) || (lost ? `${lost} parts not rejected` : "");
+  return { name: `${name} (rejects)`, owed: waiting, delivered: rejected, error: words, note: late ? `${late} late` : "" };
 }
 
 function running([words, kind]) {
@@ -38,9 +48,9 @@ function problems(sentences) {
   }));
 }
 
-function row({ name, owed, delivered, error }) {
+function row({ name, owed, delivered, error, note }) {
   const part = document.createElement("tr");
-  const words = error ? `✕ ${error}` : "● well";
+  const words = error ? `✕ ${error}` : `● well${note ? `, ${note}` : ""}`;
   for (const text of [name, count(delivered), count(owed), words]) part.insertCell().textContent = text;
   part.lastChild.className = error ? "bad" : "good";
   return part;
@@ -101,4 +111,5 @@ document.addEventListener("keydown", (event) => {
 addEventListener("resize", cameras.redraw);
 applyTheme();
 verdicts.begin();
+care.begin();
 listen(told, lost);

@@ -63,6 +63,9 @@ class Card {
       ["judged", count(judged)],
       ["dropped", count(camera.dropped)],
       ["unusable", count(camera.unusable), camera.unusable ? "bad" : ""],
+      ...(camera.trigger ? [["signals, missed", `${count(camera.trigger.signals)}, ${count(camera.trigger.missed)}`,
+        camera.trigger.missed ? "bad" : ""]] : []),
+      ...(camera.clipped_share > 0.01 ? [["beyond range", share(camera.clipped_share, 1), "bad"]] : []),
       ...(camera.drift ? [["drift", camera.drift.text, camera.drift.alarmed ? "bad" : ""]] : []),
     ]);
     this.add(state.points[this.name] ?? [], state.now_ns / 1e9);

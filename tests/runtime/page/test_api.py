@@ -130,6 +130,35 @@ def test_pause_and_go_on(running):
     assert running.ask("GET", "/api/pause")[0] == 405
 
 
+def test_a_good_period_and_a_bundle_taken_anew(running):
+    status, _, content = running.ask("POST", "/api/good", content={"on": True})
+    assert status == 200
+    name = json.loads(content)["name"]
+    assert running.ask("POST", "/api/good", content={"on": True})[0] == 200
+    wait_for(lambda: running.json("/api/state")["good"]["frames"] > 2, "frames are kept")
+    assert running.ask("POST", "/api/good", content={"on": False})[0] == 200
+    good = wait_for(lambda: (good := running.json("/api/state")["good"])["complete"] and good, "the period is whole")
+    assert good["name"] == name
+    assert Path(good["folder"]).is_dir()
+    assert running.ask("POST", "/api/reload", content={})[0] == 202
+    wait_for(lambda: running.json("/api/state")["swap"]["swapped"] == 1, "it is taken")
+    for path in ("/api/good", "/api/reload"):
+        assert running.ask("POST", path, content={"x": 1})[0] == 400
+
+
+def test_a_signal_takes_a_frame_of_its_camera_only_where_the_file_says_so(serve, video_file):
+    camera = f"name: gate, source: {video_file}, loop: true, paced: true, policy: trigger, trigger: {{kind: http}}"
+    with serve(f"  - {{{camera}}}") as served:
+        wait_for(lambda: served.station.cameras.feeds["gate"].status().state == "live", "it is live")
+        assert served.ask("POST", "/api/cameras/gate/signal", content={"part": "4711"})[0] == 202
+        found = wait_for(lambda: served.json("/api/verdicts?camera=gate")["verdicts"], "the part is judged")
+        assert [record["signal"] for record in found] == ["4711"]
+        assert b'ganspect_trigger_signals_total{camera="gate"} 1.0' in served.ask("GET", "/metrics")[2]
+        assert served.ask("POST", "/api/cameras/left/signal", content={"part": ""})[0] == 409
+        assert served.ask("POST", "/api/cameras/gate/signal", content={"part": "x" * 200})[0] == 409
+        assert served.ask("POST", "/api/cameras/gate/signal", content={"part": 1})[0] == 400
+
+
 def test_pictures_come_from_memory_or_from_the_sink(running, monkeypatch):
     def kept():
         return [path for path in Path(running.station.settings.data).rglob("*_heat.jpg")]
