@@ -9,6 +9,7 @@
     │   └── CalibrationError      a threshold: absent, or too few images for the rate asked
     ├── SourceError               a camera or video: absent, empty, ended early
     ├── OutputError               an output folder: not writable, or the disk is full
+    │   └── EntryError            one verdict that no history can hold, however often it is tried
     ├── DeviceError               a GPU, NPU or accelerator that was asked for: not there, or of another kind
     ├── MissingDependencyError    an optional package: names the pip command that brings it
     └── VerificationError         exported graphs do not agree with PyTorch (exit status 1, not 2)
@@ -57,6 +58,10 @@ class SourceError(GanspectError):
 
 class OutputError(GanspectError):
     """Results cannot be written where they were asked for."""
+
+
+class EntryError(OutputError):
+    """A verdict can never be written: its values break a rule of the history or of JSON."""
 
 
 class DeviceError(GanspectError):

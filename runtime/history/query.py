@@ -16,6 +16,8 @@ class Query:
         since_ns: time of day from which on; None: from the first.
         until_ns: time of day before which; None: to the last.
         limit: how many at most, the newest; None: all.
+        label: what a person said: `normal`, `anomalous`, or `none` where nobody did; None: all.
+        disagree: only those whose label contradicts the verdict; `undecided` counts as anomalous.
     """
 
     camera: str | None = None
@@ -23,6 +25,8 @@ class Query:
     since_ns: int | None = None
     until_ns: int | None = None
     limit: int | None = None
+    label: str | None = None
+    disagree: bool = False
 
     @property
     def where(self) -> tuple[str, list[object]]:
@@ -32,9 +36,15 @@ class Query:
             "verdict = ?": self.verdict,
             "timestamp_ns >= ?": self.since_ns,
             "timestamp_ns < ?": self.until_ns,
+            "label = ?": None if self.label == "none" else self.label,
         }
         given = {clause: value for clause, value in asked.items() if value is not None}
-        return (f"WHERE {' AND '.join(given)}" if given else "", list(given.values()))
+        clauses = list(given)
+        if self.label == "none":
+            clauses.append("label IS NULL")
+        if self.disagree:
+            clauses.append("label IS NOT NULL AND (label = 'normal') != (verdict = 'normal')")
+        return (f"WHERE {' AND '.join(clauses)}" if clauses else "", list(given.values()))
 
 
 ALL = Query()
