@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from ganspect.runtime.history.settings import HistorySettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
 from ganspect.runtime.station.settings import CameraSettings, InspectionSettings, StationSettings
 
@@ -26,6 +27,7 @@ names it, before anything starts.
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", StationSettings),
     ("`inspection`", InspectionSettings),
+    ("`history`", HistorySettings),
     ("`cameras`, a list", CameraSettings),
     ("`sinks`, a list: `kind: jsonl`", JsonLinesSettings),
     ("`sinks`: `kind: pictures`", PicturesSettings),

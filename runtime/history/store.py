@@ -69,9 +69,13 @@ class History(HistoryFile):
             return removed.rowcount
 
     def note(self, name: str, value: str) -> None:
-        """Note a fact about the station, such as its name, for reports."""
-        with self._lock:
-            self._connection.execute(
+        """Note a fact about the station, such as its name, for reports.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        with self.writing() as connection:
+            connection.execute(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
             )
 
@@ -161,6 +165,7 @@ class History(HistoryFile):
         with self._lock:
             rows = self._connection.execute(f"SELECT verdict, count(*) FROM verdicts {where} GROUP BY verdict", values)
             return found | dict(rows.fetchall())
+
 
 def _row(entry: Entry) -> tuple[Any, ...]:
     record = entry.record

@@ -15,6 +15,7 @@ from ganspect.records import Mode, Precision
 from ganspect.runtime.capture.address import Address, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
+from ganspect.runtime.history.settings import HistorySettings
 from ganspect.runtime.sinks.settings import SinkSettings
 from ganspect.sections import Section, parse, read_yaml
 
@@ -141,6 +142,7 @@ class StationSettings(Section):
         data: folder for history, pictures and results, relative to this file.
         log: how events are written to standard error: `text` for people, `json` for a collector.
         inspection: see `InspectionSettings`.
+        history: how long verdicts are kept; see `HistorySettings`.
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
     """
@@ -150,6 +152,7 @@ class StationSettings(Section):
     data: Path
     log: Literal["text", "json"] = "text"
     inspection: InspectionSettings = InspectionSettings()
+    history: HistorySettings = HistorySettings()
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()
 

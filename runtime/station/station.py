@@ -23,6 +23,7 @@ from ganspect.runtime.capture.feed import FeedStatus
 from ganspect.runtime.capture.source import Shot
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
+from ganspect.runtime.history.retention import Retention
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.judged import Judged
@@ -46,6 +47,7 @@ class Station:
         cameras: where frames come from.
         history: where verdicts go.
         recorder: puts them there.
+        retention: removes old ones.
         sinks: where they go beside that.
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
@@ -63,7 +65,8 @@ class Station:
         self.sinks = sinks
         self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
-        self.recorder = Recorder(history, self._kept)
+        self.recorder = Recorder(history, self._kept, on_rejected=self._rejected)
+        self.retention = Retention(history, settings.history, sinks=[sink.name for sink in sinks.forwarders])
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
         self._alarm = ""
@@ -86,6 +89,7 @@ class Station:
         """
         with ExitStack() as opened:
             history = opened.enter_context(History.open(settings.data / HISTORY))
+            history.note("station", settings.name)
             cameras = Cameras(settings.cameras, folder, _log_state)
             asked = settings.inspection
             inspector = opened.enter_context(
@@ -139,6 +143,7 @@ class Station:
     def close(self) -> int:
         """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
         self.cameras.stop()
+        self.retention.close()
         left = self.recorder.close() + self.lost
         self.cameras.settle()
         self._opened.close()
@@ -215,6 +220,10 @@ class Station:
         for kept in batch:
             self.cameras.done(*kept.ticket)
         self.sinks.notify()
+
+    def _rejected(self, batch: Sequence[Kept]) -> None:
+        for kept in batch:
+            self.cameras.failed(*kept.ticket)
 
     def _look(self) -> None:
         """Look after cameras and disk, now and then: not for each of some hundred frames a second."""
