@@ -9,6 +9,7 @@ that become free are used again by the next verdicts; beyond some spare ones the
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -134,7 +135,7 @@ class Retention:
 
     def _choose(self, rows: Sequence[tuple[int, int, str | None]]) -> tuple[list[int], bool, str]:
         """Return the numbers of rows to remove, whether the first that stays was met, and the sink that holds it."""
-        old_ns, ahead_ns, too_many = self._limits(len(rows))
+        old_ns, ahead_ns, too_many = self._limits()
         owed_from, sink = self._owed()
         doomed: list[int] = []
         for number, timestamp_ns, label in rows:
@@ -149,14 +150,27 @@ class Retention:
                 doomed.append(number)
         return doomed, False, ""
 
-    def _limits(self, rows: int) -> tuple[float, float, int]:
+    def _limits(self) -> tuple[float, float, int]:
         """Return before which time a verdict is old, after which it cannot be, and how many go for the quota."""
-        keep_days, quota_mb = self._settings.keep_days, self._settings.quota_mb
+        keep_days = self._settings.keep_days
         now_ns = self._clock.now_ns() if keep_days is not None else None
         old_ns = float("-inf") if keep_days is None or now_ns is None else now_ns - keep_days * _DAY_NS
         ahead_ns = float("inf") if now_ns is None else now_ns + _DAY_NS
-        over = quota_mb is not None and self._history.size().used_bytes > quota_mb * 2**20
-        return old_ns, ahead_ns, rows if over else 0
+        return old_ns, ahead_ns, self._too_many()
+
+    def _too_many(self) -> int:
+        """Return how many verdicts are about as large as what is over the quota."""
+        if self._settings.quota_mb is None:
+            return 0
+        used_bytes = self._history.size().used_bytes
+        over_bytes = used_bytes - self._settings.quota_mb * 2**20
+        if over_bytes <= 0:
+            return 0
+        # By their numbers: counting millions would read them all.
+        first, last = self._history.select(
+            "SELECT (SELECT coalesce(min(number), 0) FROM verdicts), (SELECT coalesce(max(number), 0) FROM verdicts)"
+        )[0]
+        return math.ceil(over_bytes / used_bytes * (last - first + 1))
 
     def _owed(self) -> tuple[int | None, str]:
         """Return the first number that a sink of the station file owes, and that sink."""
