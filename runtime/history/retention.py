@@ -3,9 +3,9 @@
 with Retention(history, settings, sinks=("mqtt",)) as retention:
     print(retention.status())
 
-Verdicts go in the order in which they came, by number. What bounds it: the age and the quota of the station file, labels
-of a person, and how far each sink of the station file has come; a sink that was taken out of the file holds nothing. Pages
-that become free are used again by the next verdicts; beyond some spare ones they go back to the disk.
+Verdicts go in the order in which they came, by number. What bounds it: the age and the quota of the station file,
+labels of a person, and how far each sink of the station file has come; a sink that was taken out of the file holds
+nothing. Pages that become free are used again by the next verdicts; beyond some spare ones they go back to the disk.
 """
 
 import logging
@@ -167,9 +167,8 @@ class Retention:
         if over_bytes <= 0:
             return 0
         # By their numbers: counting millions would read them all.
-        first, last = self._history.select(
-            "SELECT (SELECT coalesce(min(number), 0) FROM verdicts), (SELECT coalesce(max(number), 0) FROM verdicts)"
-        )[0]
+        ends = "SELECT (SELECT coalesce(min(number), 0) FROM verdicts), (SELECT coalesce(max(number), 0) FROM verdicts)"
+        first, last = map(int, self._history.select(ends)[0])
         return math.ceil(over_bytes / used_bytes * (last - first + 1))
 
     def _owed(self) -> tuple[int | None, str]:

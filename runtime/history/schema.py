@@ -1,7 +1,7 @@
 """Tables of the history, by version; an older file is brought up to date when it is opened.
 
-`verdicts` is only appended to, and pruned from its old end; a number is never given twice. A sink that sends verdicts elsewhere keeps in `deliveries` how far it has come, so what it
-owes is what comes after, and survives a restart.
+`verdicts` is only appended to, and pruned from its old end; a number is never given twice. A sink that sends verdicts
+elsewhere keeps in `deliveries` how far it has come, so what it owes is what comes after, and survives a restart.
 """
 
 import sqlite3

@@ -14,7 +14,7 @@ from ganspect.runtime.history.report.tally import ANOMALOUS, NORMAL, SCORE_BINS,
 
 _WIDE, _LEFT, _RIGHT = 1060, 58, 14
 _COUNTS_TOP, _COUNTS_END = 26, 136
-_RATE_TOP, _RATE_END = 164, 234
+_RATE_TOP, _RATE_END = 170, 240
 _MOST_MARKS = 8
 _LEGEND_PX = 110
 
@@ -26,11 +26,14 @@ def over_time(tally: Tally, period: Period, gaps: Sequence[Gap]) -> str:
     most = _round_up(float(totals.max(initial=1)))
     rates = [100 * int(counts[ANOMALOUS][i]) / int(totals[i]) if totals[i] else 0.0 for i in range(len(totals))]
     most_rate = min(100.0, _round_up(max([1.0, *rates])))
-    parts = [_axis(_COUNTS_TOP, _COUNTS_END, most, "verdicts"), _axis(_RATE_TOP, _RATE_END, most_rate, "anomalous", "%")]
+    parts = [
+        _axis(_COUNTS_TOP, _COUNTS_END, most, "verdicts"),
+        _axis(_RATE_TOP, _RATE_END, most_rate, "anomalous", "%"),
+    ]
     parts += [_gap_band(gap, period) for gap in gaps]
     step = (_WIDE - _LEFT - _RIGHT) / len(totals)
     for index, total in enumerate(totals):
-        x, width = _LEFT + index * step, max(0.8, step * 0.86)
+        x, width = _LEFT + index * step, min(60.0, max(0.8, step * 0.86))
         below = 0.0
         for kind, name in ((ANOMALOUS, "anomalous"), (UNDECIDED, "undecided"), (NORMAL, "normal")):
             height = (_COUNTS_END - _COUNTS_TOP) * int(counts[kind][index]) / most
@@ -40,7 +43,7 @@ def over_time(tally: Tally, period: Period, gaps: Sequence[Gap]) -> str:
             parts.append(_bar(x, _RATE_END, width, (_RATE_END - _RATE_TOP) * rates[index] / most_rate, "anomalous"))
     parts += [_time_labels(period), *_threshold_marks(tally, period), _legend()]
     title = f"Verdicts of {tally.camera} over time, and the share that is anomalous"
-    return _svg(_WIDE, 262, title, parts)
+    return _svg(_WIDE, 268, title, parts)
 
 
 def score_distribution(tally: Tally) -> str:
@@ -155,7 +158,9 @@ def _threshold_marks(tally: Tally, period: Period) -> list[str]:
         x = _x(period, change.time_ns)
         anchor, shift = ("end", -5) if x > _WIDE * 0.75 else ("start", 5)
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_COUNTS_TOP - 4}" y2="{_RATE_END}"/>')
-        parts.append(_text(x + shift, _COUNTS_END + 16, f"T {change.before:.4g} → {change.after:.4g}", anchor, "strong"))
+        parts.append(
+            _text(x + shift, _COUNTS_END + 16, f"T {change.before:.4g} → {change.after:.4g}", anchor, "strong")
+        )
     return parts
 
 

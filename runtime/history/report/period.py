@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 _MOST_BUCKETS = 96
-_BUCKETS_S = (60, 300, 900, 1_800, 3_600, 10_800, 21_600, 86_400)
+_BUCKETS_S = (10, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 86_400)
 _DAY_S = 86_400
 
 
@@ -66,7 +66,7 @@ def local_time(timestamp_ns: int) -> datetime:
 def length(seconds: float) -> str:
     """Return a duration in words: `2 h 05 min`, `3 d 4 h`, `48 s`."""
     minutes = round(seconds / 60)
-    if seconds < 100:
+    if seconds < 100 and seconds != 60:
         return f"{seconds:.0f} s"
     if minutes < 60:
         return f"{minutes} min"

@@ -31,7 +31,9 @@ class Table:
 def by_camera(tallies: Sequence[Tally]) -> Table:
     """Return verdicts, latency and threshold of each camera, and of all together."""
     header = ("camera", "verdicts", "normal", "anomalous", "rate", "undecided", "threshold", "p50", "p95", "p99 ms")
-    rows = [(tally.camera, *_verdicts(tally.verdicts.tolist()), _thresholds(tally), *_latency(tally)) for tally in tallies]
+    rows = [
+        (tally.camera, *_verdicts(tally.verdicts.tolist()), _thresholds(tally), *_latency(tally)) for tally in tallies
+    ]
     if len(tallies) > 1:
         verdicts = [sum(int(tally.verdicts[kind]) for tally in tallies) for kind in range(3)]
         rows.append(("all", *_verdicts(verdicts), "", "", "", ""))
@@ -65,7 +67,7 @@ def of_gaps(gaps: dict[str, list[Gap]], period: Period) -> Table | None:
         for gap, camera in found[:_GAPS]
     )
     left = f"; the longest {_GAPS} of {len(found)}" if len(found) > _GAPS else ""
-    header = ("camera", "last verdict", "next verdict", "length", "others at that time")
+    header = ("camera", "from", "until", "length", "others at that time")
     return Table(f"Stretches without a verdict{left}", header, rows) if rows else None
 
 
