@@ -66,12 +66,16 @@ def test_a_large_file_appears_only_when_its_block_ends_and_one_that_fails_never(
         partial.write_text("half")
         assert not path.exists()
     assert path.read_text() == "half"
-    with pytest.raises(OutputError, match="cannot write .*big.csv: No space left"), new_file(path) as partial:
-        partial.write_text("more")
-        raise OSError(28, "No space left on device")
-    with pytest.raises(KeyboardInterrupt), new_file(path) as partial:
-        partial.write_text("more")
-        raise KeyboardInterrupt
+
+    def fail(error: BaseException) -> None:
+        with new_file(path) as partial:
+            partial.write_text("more")
+            raise error
+
+    with pytest.raises(OutputError, match=r"cannot write .*big\.csv: No space left"):
+        fail(OSError(28, "No space left on device"))
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
     assert path.read_text() == "half"
     assert list(tmp_path.iterdir()) == [path]
 
