@@ -145,7 +145,7 @@ def _time_labels(period: Period) -> str:
     texts = []
     for index in range(0, period.buckets, every):
         at_ns = period.bucket_ns(index)
-        label = period.local(at_ns, seconds=False)
+        label = period.local(at_ns, seconds=period.bucket_s < 60)
         x = _x(period, at_ns)
         texts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_RATE_END}" y2="{_RATE_END + 5}"/>')
         texts.append(_text(x, _RATE_END + 20, label.split(" ")[0] if days else label))

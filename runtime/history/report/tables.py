@@ -78,7 +78,7 @@ def of_time(tally: Tally, period: Period) -> Table:
     for index in range(period.buckets):
         several = [int(tally.over_time[kind][index]) for kind in range(3)]
         if totals[index]:
-            rows.append((period.local(period.bucket_ns(index), seconds=False), *_verdicts(several)))
+            rows.append((period.local(period.bucket_ns(index), seconds=period.bucket_s < 60), *_verdicts(several)))
     header = ("from", "verdicts", "normal", "anomalous", "rate", "undecided")
     return Table(f"{tally.camera}, in steps of {length(period.bucket_s)}", header, tuple(rows))
 
