@@ -10,6 +10,7 @@
     ├── SourceError               a camera or video: absent, empty, ended early
     ├── SignalError               a signal of the line: no such camera, or one that takes none this way
     ├── OutputError               an output folder: not writable, or the disk is full
+    │   └── EntryError            one verdict that no history can hold, however often it is tried
     ├── DeviceError               a GPU, NPU or accelerator that was asked for: not there, or of another kind
     ├── MissingDependencyError    an optional package: names the pip command that brings it
     └── VerificationError         exported graphs do not agree with PyTorch (exit status 1, not 2)
@@ -62,6 +63,10 @@ class SignalError(GanspectError):
 
 class OutputError(GanspectError):
     """Results cannot be written where they were asked for."""
+
+
+class EntryError(OutputError):
+    """A verdict can never be written: its values break a rule of the history or of JSON."""
 
 
 class DeviceError(GanspectError):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganspect.errors import OutputError
+from ganspect.errors import OutputError, one_line
 
 _READ_BYTES = 1 << 20
 
@@ -35,6 +35,29 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Fill a hidden file that takes its name only when the block ends without an error; for what is too big for memory.
+
+    Yields:
+        the hidden file's path; the block creates it.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    partial = path.with_name(f".{path.name}.partial{os.getpid()}")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise OutputError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from ganspect.runtime.capture.triggers.settings import HttpTriggerSettings, MqttTriggerSettings, PinTriggerSettings
 from ganspect.runtime.drift.settings import DriftSettings
 from ganspect.runtime.good_period.settings import GoodPeriodSettings
+from ganspect.runtime.history.settings import HistorySettings
 from ganspect.runtime.outputs.settings import ModbusOutputSettings, MqttOutputSettings, PinOutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import JsonLinesSettings, MqttSettings, PicturesSettings, WebhookSettings
@@ -32,6 +33,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", StationSettings),
     ("`inspection`", InspectionSettings),
     ("`trust`", TrustSettings),
+    ("`history`", HistorySettings),
     ("`cameras`, a list", CameraSettings),
     ("`trigger` of a camera: `kind: mqtt`", MqttTriggerSettings),
     ("`trigger`: `kind: http`", HttpTriggerSettings),

@@ -16,7 +16,18 @@ COMMANDS = {"station_demo.yaml": "run"}
 """By which command a file is used that is no recipe."""
 
 # What pip install 'ganspect[cpu]' does not bring.
-NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "elpv_dataset", "jinja2", "matplotlib", "PIL", "scipy", "sklearn")
+NOT_ON_THE_DEVICE = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "elpv_dataset",
+    "jinja2",
+    "matplotlib",
+    "PIL",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+)
 
 BLOCK = """
 import sys

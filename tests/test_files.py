@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from ganspect.errors import OutputError
-from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically, write_json
+from ganspect.files import (
+    new_file,
+    new_folder,
+    require_replaceable,
+    require_writable,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 
 MARKER = "manifest.json"
 
@@ -50,6 +58,26 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path, monkeypatch):
 def test_a_missing_folder_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="No such file or directory"):
         write_atomically(tmp_path / "absent" / "a.txt", b"new")
+
+
+def test_a_large_file_appears_only_when_its_block_ends_and_one_that_fails_never(tmp_path):
+    path = tmp_path / "big.csv"
+    with new_file(path) as partial:
+        partial.write_text("half")
+        assert not path.exists()
+    assert path.read_text() == "half"
+
+    def fail(error: BaseException) -> None:
+        with new_file(path) as partial:
+            partial.write_text("more")
+            raise error
+
+    with pytest.raises(OutputError, match=r"cannot write .*big\.csv: No space left"):
+        fail(OSError(28, "No space left on device"))
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
+    assert path.read_text() == "half"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):

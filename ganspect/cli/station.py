@@ -22,16 +22,34 @@ def history(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A station's data folder.")],
     camera: Annotated[str | None, typer.Option(help="Of one camera.")] = None,
     verdict: Annotated[Literal["normal", "anomalous", "undecided"] | None, typer.Option(help="Of one kind.")] = None,
+    label: Annotated[
+        Literal["normal", "anomalous", "none"] | None, typer.Option(help="What a person said; none: nothing.")
+    ] = None,
+    disagree: Annotated[bool, typer.Option("--disagree", help="Where a person said otherwise.")] = False,
     since: Annotated[str | None, typer.Option(help="2026-11-24T06:00, or how long ago: 30m, 2h, 7d.")] = None,
     until: Annotated[str | None, typer.Option(help="Likewise.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The newest ones; a table shows 20.")] = None,
-    form: Annotated[Literal["table", "jsonl", "csv"], typer.Option("--format", help="How.")] = "table",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="For jsonl and csv; else they are printed.")] = None,
+    form: Annotated[
+        Literal["table", "jsonl", "csv", "parquet", "report"],
+        typer.Option("--format", help="How; report: a shift in one HTML file."),
+    ] = "table",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Needed for parquet and report.")] = None,
 ) -> None:
     """Show what a station has recorded, while it runs or afterwards.
 
-    Example: ganspect history station --verdict anomalous --since 8h --format csv --out shift.csv
+    Example: ganspect history station --since 8h --format report --out shift.html
     """
     from ganspect.runtime.history.command import show_history
 
-    show_history(data, camera=camera, verdict=verdict, since=since, until=until, limit=limit, form=form, out=out)
+    show_history(
+        data,
+        camera=camera,
+        verdict=verdict,
+        label=label,
+        disagree=disagree,
+        since=since,
+        until=until,
+        limit=limit,
+        form=form,
+        out=out,
+    )

@@ -1,4 +1,4 @@
-"""`ganspect history`: verdicts of a station, on the screen, or as JSON lines or CSV.
+"""`ganspect history`: verdicts of a station, on the screen, as JSON lines, CSV or Parquet, or as a report.
 
 show_history(Path("station"), camera="left", verdict="anomalous", since="2h")
 """
@@ -12,15 +12,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from ganspect.errors import ConfigError, OutputError
+from ganspect.errors import ConfigError
+from ganspect.extras import extra
+from ganspect.files import new_file
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.store import HISTORY, History
+from ganspect.runtime.history.table import print_table
 
-Format: TypeAlias = Literal["table", "jsonl", "csv"]
+Format: TypeAlias = Literal["table", "jsonl", "csv", "parquet", "report"]
+Label: TypeAlias = Literal["normal", "anomalous", "none"]
 
 COLUMNS = (
     *("number", "id", "camera", "sequence", "signal", "timestamp_ns", "verdict", "score", "start_score", "threshold"),
@@ -36,6 +36,8 @@ def show_history(
     *,
     camera: str | None = None,
     verdict: str | None = None,
+    label: Label | None = None,
+    disagree: bool = False,
     since: str | None = None,
     until: str | None = None,
     limit: int | None = None,
@@ -48,31 +50,60 @@ def show_history(
         data: a station's data folder, or its history.sqlite; a running station is not disturbed.
         camera: its name; None: all.
         verdict: of one kind; None: all.
+        label: what a person said, `none`: nothing; None: all.
+        disagree: only those whose label contradicts the verdict.
         since: time of day in ISO 8601, or how long ago: `30m`, `2h`, `7d`.
         until: likewise.
         limit: how many at most, the newest.
-        form: a table, JSON lines, or CSV.
-        out: file to write; None: standard output.
+        form: a table, JSON lines, CSV, Parquet, or a report in HTML.
+        out: file to write, whole or not at all; None: standard output.
 
     Raises:
-        ConfigError: a time that is none.
+        ConfigError: a time that is none, or options that do not go together.
         OutputError: there is no history, or `out` cannot be written.
+        MissingDependencyError: a package for Parquet or the report is not installed.
     """
-    if out is not None and form == "table":
-        raise ConfigError(f"--out {out} was given for a table, which is printed; add --format csv or --format jsonl")
-    query = Query(camera, verdict, read_time(since), read_time(until), limit)
-    with History.open(data / HISTORY if data.is_dir() else data, read_only=True) as history:
+    query = Query(camera, verdict, read_time(since), read_time(until), limit, label, disagree)
+    _require_sense(query, form, out)
+    path = data / HISTORY if data.is_dir() else data
+    with History.open(path, read_only=True) as history:
         if form == "table":
-            _print_table(history, query)
-            return
-        if out is None:
+            print_table(history, query)
+        elif out is None:
             _write(history.records(query), form, sys.stdout)
-            return
-        try:
-            with out.open("w", encoding="utf-8", newline="") as file:
-                _write(history.records(query), form, file)
-        except OSError as error:
-            raise OutputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+        else:
+            _export(history, query, form, out)
+
+
+def _require_sense(query: Query, form: Format, out: Path | None) -> None:
+    if form == "table" and out is not None:
+        raise ConfigError(f"--out {out} was given for a table, which is printed; add --format csv, jsonl or parquet")
+    if form in ("parquet", "report") and out is None:
+        raise ConfigError(f"--format {form} makes a file, and no name was given for it; add --out FILE")
+    if form == "report" and (query.verdict or query.limit or query.label or query.disagree):
+        raise ConfigError(
+            "a report counts all verdicts of its period; leave out --verdict, --label, --disagree and --limit"
+        )
+    if query.since_ns is not None and query.until_ns is not None and query.since_ns >= query.until_ns:
+        raise ConfigError("--since is not before --until; give an earlier --since")
+
+
+def _export(history: History, query: Query, form: Format, out: Path) -> None:
+    if form == "report":
+        with extra("report"):
+            from ganspect.runtime.history.report import write_report
+
+        write_report(history, query, out)
+        return
+    if form == "parquet":
+        with extra("parquet"):
+            from ganspect.runtime.history.parquet import write_parquet
+
+        with new_file(out) as partial:
+            write_parquet(history.records(query), partial)
+        return
+    with new_file(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        _write(history.records(query), form, file)
 
 
 def read_time(text: str | None) -> int | None:
@@ -96,31 +127,6 @@ def read_time(text: str | None) -> int | None:
                 f"{text!r} is no time; give one such as 2026-11-24T06:00, or how long ago: 30m, 2h, 7d"
             ) from error
     return round(at.timestamp() * 1e9)
-
-
-def _print_table(history: History, query: Query) -> None:
-    counts = history.count(query)
-    table = Table(*("time", "camera", "verdict", "score", "threshold", "ms", "label", "id"), box=box.SIMPLE)
-    for name in ("time", "id"):
-        next(column for column in table.columns if column.header == name).no_wrap = True
-    shown = Query(query.camera, query.verdict, query.since_ns, query.until_ns, query.limit or 20)
-    for record in history.records(shown):
-        at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
-        table.add_row(
-            at.strftime("%m-%d %H:%M:%S.%f")[:-3],
-            record["camera"],
-            record["verdict"],
-            "–" if record["score"] is None else f"{record['score']:.4g}",
-            f"{record['threshold']:.4g}",
-            f"{record['latency_ms']['total']:.1f}",
-            record["label"] or "",
-            record["id"][:8],
-        )
-    console = Console()
-    console.print(table)
-    total = sum(counts.values())
-    named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    console.print(f"{total} verdicts in {history.path}: {named}", highlight=False, soft_wrap=True)
 
 
 def _write(records: Iterator[dict[str, Any]], form: Format, file: TextIO) -> None:

@@ -19,6 +19,8 @@ class Query:
         before: number in the history before which; None: to the last. For going back page by page.
         flagged: those that are anomalous or undecided only.
         uid: the one with this id.
+        label: what a person said: `normal`, `anomalous`, or `none` where nobody did; None: all.
+        disagree: only those whose label contradicts the verdict; `undecided` counts as anomalous.
     """
 
     camera: str | None = None
@@ -29,6 +31,8 @@ class Query:
     before: int | None = None
     flagged: bool = False
     uid: str | None = None
+    label: str | None = None
+    disagree: bool = False
 
     @property
     def where(self) -> tuple[str, list[object]]:
@@ -41,9 +45,15 @@ class Query:
             "number < ?": self.before,
             "verdict <> ?": "normal" if self.flagged else None,
             "uid = ?": self.uid,
+            "label = ?": None if self.label == "none" else self.label,
         }
         given = {clause: value for clause, value in asked.items() if value is not None}
-        return (f"WHERE {' AND '.join(given)}" if given else "", list(given.values()))
+        clauses = list(given)
+        if self.label == "none":
+            clauses.append("label IS NULL")
+        if self.disagree:
+            clauses.append("label IS NOT NULL AND (label = 'normal') != (verdict = 'normal')")
+        return (f"WHERE {' AND '.join(clauses)}" if clauses else "", list(given.values()))
 
 
 ALL = Query()

@@ -2,6 +2,9 @@
 
 with Recorder(history, on_kept=acknowledge) as recorder:
     recorder.submit(entry)       # waits only while the disk is full and too many are held
+
+An entry that can never be written, whatever the disk does, goes into rejected.jsonl beside the history, and the others
+go on.
 """
 
 import logging
@@ -12,8 +15,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from ganspect.errors import OutputError
+from ganspect.errors import EntryError, OutputError
 from ganspect.runtime.history.entry import Entry
+from ganspect.runtime.history.rejected import REJECTED, Rejected
 from ganspect.runtime.history.store import History
 
 _log = logging.getLogger("ganspect.station")
@@ -30,28 +34,54 @@ class Kept:
     ticket: Any
 
 
+@dataclass(frozen=True)
+class RecorderStatus:
+    """A recorder at this moment.
+
+    Attributes:
+        kept: entries that are on disk.
+        held: entries that are decided and not yet on disk.
+        rejected: entries that could never be written and were put aside.
+        alarm: why nothing can be kept at the moment; empty when all is well.
+    """
+
+    kept: int
+    held: int
+    rejected: int
+    alarm: str
+
+
 class Recorder:
     """Puts entries into a history, in order. What was submitted and not kept is held in memory, up to a limit.
 
     Attributes:
         kept: entries that are on disk.
+        rejected: entries that could never be written and were put aside; they are never acknowledged.
         alarm: why nothing can be kept at the moment; empty when all is well.
     """
 
     def __init__(
-        self, history: History, on_kept: Callable[[Sequence[Kept]], None], *, held_at_most: int = _HELD_AT_MOST
+        self,
+        history: History,
+        on_kept: Callable[[Sequence[Kept]], None],
+        *,
+        on_rejected: Callable[[Sequence[Kept]], None] = lambda batch: None,
+        held_at_most: int = _HELD_AT_MOST,
     ) -> None:
         """Begin.
 
         Args:
             history: where entries go.
             on_kept: called from the recorder's thread with entries that are on disk now: they are acknowledged.
+            on_rejected: called likewise with entries that were put aside.
             held_at_most: entries in memory, before `submit` waits.
         """
-        self.kept = 0
+        self.kept = self.rejected = 0
         self.alarm = ""
         self._history = history
         self._on_kept = on_kept
+        self._on_rejected = on_rejected
+        self._rejected = Rejected(history.path.with_name(REJECTED))
         self._most = held_at_most
         self._held: deque[Kept] = deque()
         self._bell = threading.Condition()
@@ -63,6 +93,10 @@ class Recorder:
     def held(self) -> int:
         """Return how many entries are decided and not yet on disk."""
         return len(self._held)
+
+    def status(self) -> RecorderStatus:
+        """Return the recorder as it is now."""
+        return RecorderStatus(self.kept, self.held, self.rejected, self.alarm)
 
     def submit(self, entry: Entry, ticket: Any = None, *, timeout_s: float | None = None) -> bool:
         """Hand over an entry; waits while too many are held, so that none is thrown away by itself.
@@ -109,7 +143,7 @@ class Recorder:
             if not batch:
                 return
             try:
-                self._history.append([kept.entry for kept in batch])
+                self._keep(batch)
             except Exception as error:  # whatever it is: an entry that is not on disk is held, and tried again
                 self.alarm = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
                 # Not woken by new entries: a full disk is asked once a second, however fast the line is.
@@ -117,15 +151,37 @@ class Recorder:
                     return
                 continue
             self.alarm = ""
-            with self._bell:
-                for _ in batch:
-                    self._held.popleft()
-                self.kept += len(batch)
-                self._bell.notify_all()
-            self._tell(batch)
 
-    def _tell(self, batch: Sequence[Kept]) -> None:
+    def _keep(self, batch: Sequence[Kept]) -> None:
         try:
-            self._on_kept(batch)
+            self._history.append([kept.entry for kept in batch])
+        except EntryError:
+            for kept in batch:
+                self._keep_or_reject(kept)
+        else:
+            self._settle(batch, self._on_kept)
+
+    def _keep_or_reject(self, kept: Kept) -> None:
+        try:
+            self._history.append([kept.entry])
+        except EntryError as error:
+            written = self._rejected.put_aside(kept.entry, str(error))
+            where = f"put aside in {self._rejected.path}" if written else f"lost, since {self._rejected.path} is full"
+            _log.error("a verdict of camera %a can never be kept and is %s: %s", kept.entry.camera, where, error)
+            self.rejected += 1
+            self._settle([kept], self._on_rejected)
+        else:
+            self._settle([kept], self._on_kept)
+
+    def _settle(self, batch: Sequence[Kept], tell: Callable[[Sequence[Kept]], None]) -> None:
+        """Take the oldest entries that are held as done, and tell whoever waits for it."""
+        with self._bell:
+            for _ in batch:
+                self._held.popleft()
+            if tell is self._on_kept:
+                self.kept += len(batch)
+            self._bell.notify_all()
+        try:
+            tell(batch)
         except Exception:  # the entries are safe, and those to come must be too
             _log.exception("what is to be done after verdicts are on disk failed")

@@ -1,14 +1,14 @@
 """Tables of the history, by version; an older file is brought up to date when it is opened.
 
-`verdicts` is append-only. A sink that sends verdicts elsewhere keeps in `deliveries` how far it has come, so what it
-owes is what comes after, and survives a restart.
+`verdicts` is only appended to, and pruned from its old end; a number is never given twice. A sink that sends verdicts
+elsewhere keeps in `deliveries` how far it has come, so what it owes is what comes after, and survives a restart.
 """
 
 import sqlite3
 
 from ganspect.errors import OutputError
 
-VERSION = 1
+VERSION = 2
 
 _STEPS = {
     1: """
@@ -29,6 +29,13 @@ _STEPS = {
     CREATE INDEX verdicts_by_time ON verdicts (timestamp_ns);
     CREATE INDEX verdicts_by_camera ON verdicts (camera, timestamp_ns);
     CREATE TABLE deliveries (sink TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+    """,
+    # A report over a week reads this index alone, a tenth of what the records take.
+    2: """
+    DROP INDEX verdicts_by_camera;
+    CREATE INDEX verdicts_by_camera
+        ON verdicts (camera, timestamp_ns, verdict, score, threshold, total_ms, label);
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
 }
 

@@ -1,4 +1,4 @@
-"""The history's file: SQLite in WAL mode with synchronous=FULL, so that a commit is on disk when it returns.
+"""The history: verdicts in a SQLite file, which several threads, and readers in other processes, use at once.
 
 with History.open(path) as history:
     history.append(entries)
@@ -6,68 +6,27 @@ with History.open(path) as history:
 """
 
 import json
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from ganspect.errors import OutputError, one_line
-from ganspect.files import require_writable
+from ganspect.errors import EntryError, one_line
 from ganspect.runtime.history.entry import Entry
+from ganspect.runtime.history.file import HistoryFile
 from ganspect.runtime.history.query import ALL, Query
-from ganspect.runtime.history.schema import bring_up_to_date
 
 HISTORY = "history.sqlite"
-_BUSY_MS = 5_000
 _PAGE = 500
+_NEVER = (
+    *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError),
+)
+"""What an entry causes by its values, and will cause again: rules of the table, no JSON, no text, numbers too large."""
 
 
-class History:
-    """Verdicts on disk. May be used from several threads; each use has the file to itself.
-
-    Attributes:
-        path: of the file.
-    """
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        """Take an open connection; `History.open` makes one."""
-        self.path = path
-        self._connection = connection
-        self._lock = threading.Lock()
-
-    @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> "History":
-        """Open the file, or create it.
-
-        Args:
-            path: of the file; its folder is created.
-            read_only: open what is there, and change nothing: a station may be writing.
-
-        Raises:
-            OutputError: it cannot be created or written, is no history, or is one of a newer ganspect.
-        """
-        if not read_only:
-            require_writable(path.absolute().parent)
-        elif not path.is_file():
-            raise OutputError(f"there is no history at {path}; give the data folder of a station that has run")
-        try:
-            target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
-            connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-            if not read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                bring_up_to_date(connection, str(path))
-            connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some space"
-            ) from error
-        return cls(path, connection)
+class History(HistoryFile):
+    """Verdicts on disk. May be used from several threads; each use has the file to itself."""
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Put entries on disk, all or none; when this returns they survive a power cut.
@@ -75,22 +34,57 @@ class History:
         Entries whose uid is there already are left out, so that repeating an append is harmless.
 
         Raises:
+            EntryError: one of them can never be written; none of them is kept.
             OutputError: the disk is full, or the file cannot be written; none of them is kept.
         """
-        rows = [_row(entry) for entry in entries]
-        with self._lock:
+        with self.writing() as connection:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany(
+                connection.executemany(
                     "INSERT INTO verdicts (uid, camera, timestamp_ns, verdict, score, start_score, threshold, total_ms,"
                     " record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO NOTHING",
-                    rows,
+                    map(_row, entries),
                 )
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise OutputError(f"cannot write {self.path}: {one_line(error)}; free some space") from error
+            except _NEVER as error:
+                reason = f"{type(error).__name__}: {one_line(error)}"
+                raise EntryError(f"cannot write {self.path}: {reason}; it is put aside") from error
+
+    def remove(self, numbers: Sequence[int], *, labelled: bool) -> int:
+        """Take verdicts out, in one transaction; their numbers are not given again.
+
+        Args:
+            numbers: of the verdicts.
+            labelled: whether those go too that a person has labelled, also a moment ago.
+
+        Returns:
+            How many were taken out.
+
+        Raises:
+            OutputError: the file cannot be written; all are still there.
+        """
+        kept = "" if labelled else " AND label IS NULL"
+        with self.writing() as connection:
+            removed = connection.executemany(
+                f"DELETE FROM verdicts WHERE number = ?{kept}", [(number,) for number in numbers]
+            )
+            return removed.rowcount
+
+    def note(self, name: str, value: str) -> None:
+        """Note a fact about the station, such as its name, for reports.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+            )
+
+    def noted(self, name: str) -> str | None:
+        """Return a fact that was noted; None: none was, also in a file of the first version."""
+        if not self.select("SELECT 1 FROM sqlite_schema WHERE name = 'facts'"):
+            return None
+        found = self.select("SELECT value FROM facts WHERE name = ?", (name,))
+        return str(found[0][0]) if found else None
 
     def records(self, query: Query = ALL) -> Iterator[dict[str, Any]]:
         """Yield what the query chooses, oldest first, as `Entry.record` with `number`, `label` and `labelled_ns`.
@@ -172,21 +166,6 @@ class History:
             rows = self._connection.execute(f"SELECT verdict, count(*) FROM verdicts {where} GROUP BY verdict", values)
             return found | dict(rows.fetchall())
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    def __enter__(self) -> "History":
-        """Return the history."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()
-
 
 def _row(entry: Entry) -> tuple[Any, ...]:
     record = entry.record
@@ -201,9 +180,3 @@ def _row(entry: Entry) -> tuple[Any, ...]:
         record["latency_ms"]["total"],
         entry.line,
     )
-
-
-def _reading(path: Path) -> str:
-    """Return how SQLite opens a history to read: where nobody writes and its folder is not ours, as it lies there."""
-    idle = not path.with_name(f"{path.name}-wal").exists()
-    return "ro&immutable=1" if idle and not os.access(path.parent, os.W_OK) else "ro"

@@ -18,6 +18,7 @@ from ganspect.runtime.capture.source import SourceSettings
 from ganspect.runtime.capture.triggers.settings import TriggerSettings
 from ganspect.runtime.drift.settings import DriftSettings
 from ganspect.runtime.good_period.settings import GoodPeriodSettings
+from ganspect.runtime.history.settings import HistorySettings
 from ganspect.runtime.outputs.settings import OutputSettings
 from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.sinks.settings import SinkSettings
@@ -212,6 +213,7 @@ class StationSettings(Section):
         log: how events are written to standard error: `text` for people, `json` for a collector.
         inspection: see `InspectionSettings`.
         trust: see `TrustSettings`; absent: any bundle is run.
+        history: how long verdicts are kept; see `HistorySettings`.
         cameras: one or more, each with a name of its own.
         sinks: where verdicts go beside the history, each with a name of its own.
         page: in the browser, see `PageSettings`; absent: none.
@@ -226,6 +228,7 @@ class StationSettings(Section):
     log: Literal["text", "json"] = "text"
     inspection: InspectionSettings = InspectionSettings()
     trust: TrustSettings | None = None
+    history: HistorySettings = HistorySettings()
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     sinks: tuple[SinkSettings, ...] = ()
     page: PageSettings | None = None

@@ -21,6 +21,7 @@ from ganspect.runtime.drift import Drift
 from ganspect.runtime.good_period import GoodPeriod
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.recorder import Kept, Recorder
+from ganspect.runtime.history.retention import Retention
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.judged import Judged
@@ -53,6 +54,7 @@ class Station:
         cameras: where frames come from.
         history: where verdicts go.
         recorder: puts them there.
+        retention: removes old ones.
         sinks: where they go beside that.
         outputs: what rejects parts.
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
@@ -97,7 +99,8 @@ class Station:
         self.counts = Counts(tuple(cameras.feeds))
         self.parts = Parts(settings.cameras, swap.inspector.grid.bits)
         self._rarely = Rarely(at_once=1)
-        self.recorder = Recorder(history, self._kept)
+        self.recorder = Recorder(history, self._kept, on_rejected=self._rejected)
+        self.retention = Retention(history, settings.history, sinks=[sink.name for sink in sinks.forwarders])
         self._last_frames = last_frames
         self._opened = ExitStack()
         self._alarm = ""
@@ -122,6 +125,7 @@ class Station:
         """
         with ExitStack() as opened:
             history = opened.enter_context(History.open(settings.data / HISTORY))
+            history.note("station", settings.name)
             names = [camera.name for camera in settings.cameras]
             outputs = Outputs(settings.outputs, station=settings.name, cameras=names)
             opened.callback(outputs.close)
@@ -197,6 +201,7 @@ class Station:
         """Put on disk what is held, free everything, and return how many verdicts could not be kept."""
         self.cameras.stop()
         self.outputs.close()
+        self.retention.close()
         left = self.recorder.close() + self.lost
         self.good_period.close()
         self.cameras.settle()
@@ -273,6 +278,10 @@ class Station:
         for kept in batch:
             self.cameras.done(*kept.ticket)
         self.sinks.notify()
+
+    def _rejected(self, batch: Sequence[Kept]) -> None:
+        for kept in batch:
+            self.cameras.failed(*kept.ticket)
 
     def _look(self) -> None:
         """Look after cameras and disk, now and then: not for each of some hundred frames a second."""

@@ -70,5 +70,53 @@ def test_longer_ago_than_there_are_dates(data):
 
 
 def test_a_file_for_a_table_is_refused(data, tmp_path):
-    with pytest.raises(ConfigError, match="add --format csv"):
+    with pytest.raises(ConfigError, match="add --format csv, jsonl or parquet"):
         show_history(data, out=tmp_path / "x.csv")
+
+
+def test_what_a_person_said_and_where_it_contradicts(data, capsys):
+    with History.open(data / "history.sqlite") as history:
+        uids = [record["id"] for record in history.records()]
+        for number, said in ((1, "anomalous"), (2, "normal"), (3, "normal")):
+            history.label(uids[number], said)
+
+    def shown(**asked):
+        show_history(data, form="jsonl", **asked)
+        return [json.loads(line)["sequence"] for line in capsys.readouterr().out.splitlines()]
+
+    assert shown(label="normal") == [2, 3]
+    assert shown(label="anomalous") == [1]
+    assert len(shown(label="none")) == 27
+    assert shown(disagree=True) == [1, 3]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_file_is_whole_or_the_old_one(data, tmp_path, monkeypatch, form):
+    (tmp_path / "out").write_text("the old one")
+    records = History.records
+
+    def break_off(history, query):
+        yield from list(records(history, query))[:3]
+        raise OutputError("cannot read history.sqlite: disk I/O error")
+
+    monkeypatch.setattr(History, "records", break_off)
+    with pytest.raises(OutputError, match="cannot read"):
+        show_history(data, form=form, out=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "report"])
+def test_what_makes_a_file_needs_its_name(data, form):
+    with pytest.raises(ConfigError, match=f"--format {form} makes a file, .* add --out FILE"):
+        show_history(data, form=form)
+
+
+def test_a_report_of_some_verdicts_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match="a report counts all verdicts of its period; leave out --verdict"):
+        show_history(data, form="report", verdict="normal", out=tmp_path / "x.html")
+
+
+def test_a_period_that_ends_before_it_begins(data):
+    with pytest.raises(ConfigError, match="--since is not before --until"):
+        show_history(data, since="1h", until="2h")

@@ -2,6 +2,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,9 @@ def test_while_the_disk_is_full_nothing_is_acknowledged_and_then_work_resumes(hi
 
     monkeypatch.setattr(history, "append", append_if_there_is_room)
     recorder = Recorder(history, lambda batch: kept.extend(batch), held_at_most=300)
-    for number in range(300):
+    large = entry(0)  # too large for what room an empty file has, should it be a batch by itself
+    recorder.submit(replace(large, record={**large.record, "ballast": "x" * 20_000}))
+    for number in range(1, 300):
         recorder.submit(entry(number))
     waiter = threading.Thread(target=lambda: recorder.submit(entry(300)), daemon=True)
     waiter.start()

@@ -85,6 +85,9 @@ def test_the_demo_is_valid():
         ),
         (f"data: d\n{CAMERAS}", "'bundle': a value is missing"),
         (f"{HEAD}inspection: {{budget_ms: -1}}\n{CAMERAS}", "'inspection.budget_ms'"),
+        (f"{HEAD}history: {{keep_days: 0}}\n{CAMERAS}", "'history.keep_days'"),
+        (f"{HEAD}history: {{keep_day: 9}}\n{CAMERAS}", "did you mean 'keep_days'?"),
+        (f"{HEAD}history: {{quota_mb: 1}}\n{CAMERAS}", "'history.quota_mb'"),
         (
             "bundle: b\ndata: d\ncameras:\n  - {name: a, source: 'watch:x', policy: latest}\n",
             "a watched folder drops nothing",

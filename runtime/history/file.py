@@ -1,0 +1,158 @@
+"""The history's file as SQLite has it: WAL mode with synchronous=FULL, so that a commit is on disk when it returns.
+
+with HistoryFile.open(path) as file:
+    with file.writing() as connection: ...
+    file.select("SELECT count(*) FROM verdicts")
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ganspect.errors import OutputError, one_line
+from ganspect.files import require_writable
+from ganspect.runtime.history.schema import bring_up_to_date
+
+_BUSY_MS = 5_000
+_File = TypeVar("_File", bound="HistoryFile")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The history's file.
+
+    Attributes:
+        page_bytes: of one page.
+        pages: in the file.
+        free: pages of them that hold nothing.
+    """
+
+    page_bytes: int
+    pages: int
+    free: int
+
+    @property
+    def used_bytes(self) -> int:
+        """Return what is in use."""
+        return self.page_bytes * (self.pages - self.free)
+
+
+class HistoryFile:
+    """An open file. May be used from several threads; each use has it to itself.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Take an open connection; `open` makes one."""
+        self.path = path
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls: type[_File], path: Path, *, read_only: bool = False) -> _File:
+        """Open the file, or create it.
+
+        Args:
+            path: of the file; its folder is created.
+            read_only: open what is there, and change nothing: a station may be writing.
+
+        Raises:
+            OutputError: it cannot be created or written, is no history, or is one of a newer ganspect.
+        """
+        if not read_only:
+            require_writable(path.absolute().parent)
+        elif not path.is_file():
+            raise OutputError(f"there is no history at {path}; give the data folder of a station that has run")
+        try:
+            target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
+            connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            if not read_only:
+                # Only a new file heeds it, and only before WAL; an older one uses the pages again that pruning frees.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                bring_up_to_date(connection, str(path))
+            connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some space"
+            ) from error
+        return cls(path, connection)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Have the file alone for a transaction, which an error undoes.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                with contextlib.suppress(sqlite3.Error):
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise OutputError(f"cannot write {self.path}: {one_line(error)}; free some space") from error
+                raise
+
+    def give_back(self, pages: int) -> None:
+        """Return free pages at the file's end to the disk, so many at most; in files of the first version none.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        with self.writing() as connection:
+            connection.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
+
+    def size(self) -> Size:
+        """Return how large the file is, and how much of it is in use."""
+        (page_bytes,), (pages,), (free,) = (
+            self.select(f"PRAGMA {name}")[0] for name in ("page_size", "page_count", "freelist_count")
+        )
+        return Size(page_bytes, pages, free)
+
+    def select(self, question: str, values: Sequence[object] = ()) -> list[Any]:
+        """Return the rows of a SELECT or a PRAGMA; who wants many asks page by page.
+
+        Raises:
+            OutputError: the file cannot be read.
+        """
+        try:
+            with self._lock:
+                return self._connection.execute(question, values).fetchall()
+        except sqlite3.Error as error:
+            raise OutputError(f"cannot read {self.path}: {one_line(error)}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self: _File) -> _File:
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _reading(path: Path) -> str:
+    """Return how SQLite opens a history to read: where nobody writes and its folder is not ours, as it lies there."""
+    idle = not path.with_name(f"{path.name}-wal").exists()
+    return "ro&immutable=1" if idle and not os.access(path.parent, os.W_OK) else "ro"

@@ -1,0 +1,41 @@
+"""The newest verdicts as a table on the console.
+
+print_table(history, Query(verdict="anomalous"))
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ganspect.runtime.history.query import Query
+from ganspect.runtime.history.store import History
+
+_SHOWN = 20
+
+
+def print_table(history: History, query: Query) -> None:
+    """Print a table, and how many verdicts of each kind the query chooses."""
+    counts = history.count(query)
+    table = Table(*("time", "camera", "verdict", "score", "threshold", "ms", "label", "id"), box=box.SIMPLE)
+    for name in ("time", "id"):
+        next(column for column in table.columns if column.header == name).no_wrap = True
+    for record in history.records(replace(query, limit=query.limit or _SHOWN)):
+        at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
+        table.add_row(
+            at.strftime("%m-%d %H:%M:%S.%f")[:-3],
+            record["camera"],
+            record["verdict"],
+            "–" if record["score"] is None else f"{record['score']:.4g}",
+            f"{record['threshold']:.4g}",
+            f"{record['latency_ms']['total']:.1f}",
+            record["label"] or "",
+            record["id"][:8],
+        )
+    console = Console()
+    console.print(table)
+    total = sum(counts.values())
+    named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"{total} verdicts in {history.path}: {named}", highlight=False, soft_wrap=True)
