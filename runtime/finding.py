@@ -91,11 +91,6 @@ def lengths_of(frames: Sequence[Prepared]) -> list[int]:
     return [len(frame.tiles.images) for frame in frames]
 
 
-def joined(images: Sequence[Array]) -> Array:
-    """Return tiles of several frames one after the other; those of one frame as they are."""
-    return images[0] if len(images) == 1 else np.concatenate(images)
-
-
 def since_ms(begin_ns: int) -> float:
     """Return the time since a moment of `time.perf_counter_ns()`."""
     return (time.perf_counter_ns() - begin_ns) / 1e6

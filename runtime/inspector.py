@@ -17,16 +17,7 @@ from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
 from ganspect.records import Mode, Precision
 from ganspect.runtime.backends import Backend, find_engine, open_backend
 from ganspect.runtime.backends.tuning import LATENCY, Tuning
-from ganspect.runtime.finding import (
-    Finding,
-    Prepared,
-    encoder_findings,
-    groups,
-    joined,
-    lengths_of,
-    search_finding,
-    since_ms,
-)
+from ganspect.runtime.finding import Finding, Prepared, encoder_findings, groups, lengths_of, search_finding, since_ms
 from ganspect.runtime.options import check_options, require_counted, threshold_of
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
@@ -181,7 +172,7 @@ class Inspector:
             frames: from `prepare`, one or more.
         """
         self._switch()
-        images = joined([frame.tiles.images for frame in frames])
+        images = np.concatenate([frame.tiles.images for frame in frames])
         score_begin_ns = time.perf_counter_ns()
         start = self._search.score(images)
         score_ms = since_ms(score_begin_ns) if start is not None else 0.0
@@ -190,6 +181,11 @@ class Inspector:
             found = encoder_findings(start, lengths_of(frames), self._raw_threshold, score_ms)
         for index, finding in found:
             yield index, self._verdict(frames[index], finding, len(frames))
+
+    @property
+    def search(self) -> LatentSearch:
+        """Return what runs the graphs, to time or to warm up."""
+        return self._search
 
     def heat_scale(self) -> float:
         """Return the residual to draw in the hottest colour: twice the highest level of normal tiles."""

@@ -29,6 +29,7 @@ from ganspect.runtime.judged import Judged
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
+from ganspect.runtime.station.judging import Found, Judging, Unusable, known_tiles
 from ganspect.runtime.station.settings import StationSettings
 
 _LOOK_S = 0.25
@@ -50,6 +51,7 @@ class Station:
         observers: told of each verdict, in order, before it is on disk; they must neither wait nor raise.
         lost: verdicts that could neither be put on disk nor held while the station stopped; never acknowledged.
         counts: what happened since the start.
+        judging: how waiting frames are judged, several at once where that is faster.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Station:
         self.observers: list[Callable[[Judged], None]] = [sinks.offer]
         self.counts = Counts(tuple(cameras.feeds))
         self.recorder = Recorder(history, self._kept)
+        self.judging = Judging(self._part, asked=settings.inspection.batch, cameras=len(cameras.feeds))
         self._bundle = sha256_of(inspector.bundle.folder / MANIFEST)[:16]
         self._opened = ExitStack()
         self._alarm = ""
@@ -104,6 +107,7 @@ class Station:
             )
             opened.callback(sinks.close)
             station = cls(settings, inspector, cameras, history, sinks)
+            station.judging.settle(inspector, known_tiles(inspector.grid, settings.cameras))
             station._opened = opened.pop_all()
         return station
 
@@ -155,27 +159,26 @@ class Station:
         self.close()
 
     def _next(self, timeout_s: float) -> bool:
-        arrival = self.cameras.take(timeout_s)
-        if arrival is None:
-            return False
-        begin_ns = time.perf_counter_ns()
-        try:
-            frame = self._part(arrival)
-            verdict = self.inspector.inspect(frame)
-        except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
-            self._unusable(arrival, error)
-            return True
+        arrivals = self.cameras.take_together(self.judging.most, timeout_s)
+        for found in self.judging.judge(self.inspector, arrivals):
+            if isinstance(found, Unusable):
+                self._unusable(found.arrival, found.error)
+            else:
+                self._found(found)
+        return bool(arrivals)
+
+    def _found(self, found: Found) -> None:
         self._in_a_row = 0
-        waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
-        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self._bundle, waited_ms=waited_ms)
+        arrival, verdict = found.arrival, found.verdict
+        mode, waited_ms = self.inspector.mode, found.waited_ms
+        entry = Entry.of(arrival, verdict, mode=mode, bundle=self._bundle, waited_ms=waited_ms)
         self.counts.judged(entry)
-        judged = Judged(arrival, frame, verdict, entry)
+        judged = Judged(arrival, found.frame, verdict, entry)
         for observer in self.observers:
             observer(judged)
         # Without its pixels: while the disk is full thousands of these are held.
         shot = replace(arrival.shot, frame=arrival.shot.frame[:0, :0].copy())
         self._submit(entry, (arrival.camera, shot))
-        return True
 
     def _submit(self, entry: Entry, ticket: tuple[str, Shot]) -> None:
         """Hand a verdict over to be kept; while too many are held, look after the rest, and heed a stop."""
