@@ -10,7 +10,7 @@ until its own verdict: in turn the last one waits for all others, together all w
 chosen by what this bundle says of them: `cleared` (encoder mode, all normal), `one_percent` anomalous (search) and
 `defective` (search, all anomalous). Scores of both ways are compared to the last bit.
 
-Ratios hold on a busy machine, since both ways meet the same; the milliseconds beside them do not: look at `load_before`.
+Ratios hold on a busy machine, since both ways meet the same; the milliseconds do not: look at `load_before`.
 """
 
 import argparse
