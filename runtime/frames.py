@@ -11,7 +11,8 @@ import numpy as np
 from ganspect.preprocess import Frame, Tiles, to_tiles
 from ganspect.runtime.inspector import tile_grid
 from ganspect.runtime.rows import Array
-from ganspect.runtime.search import LatentSearch, SearchedTiles
+from ganspect.runtime.search import LatentSearch
+from ganspect.runtime.searched import SearchedTiles
 
 _TILES_AT_ONCE = 64
 

@@ -10,16 +10,14 @@ Few parts lie there, so what the lower precision saves is kept.
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ganspect.records import Precision, Record
 from ganspect.runtime.backends import Arrays, Backend
 from ganspect.runtime.rows import Array
-
-if TYPE_CHECKING:
-    from ganspect.runtime.search import SearchedTiles, StartScores
+from ganspect.runtime.searched import SearchedTiles, StartScores
 
 
 class Guard(Record):
@@ -68,7 +66,7 @@ def near(scores: Array, threshold: float, width: float) -> Array:
     return np.flatnonzero(np.abs(scores - np.float32(threshold)) <= width)
 
 
-def with_exact_tiles(found: "SearchedTiles", tiles: Array, exact: "SearchedTiles") -> "SearchedTiles":
+def with_exact_tiles(found: SearchedTiles, tiles: Array, exact: SearchedTiles) -> SearchedTiles:
     """Return searched tiles with some of them as float32 found them; their iterations are counted in both."""
     taken = _taken(found, tiles, exact, ("score", "latent", "reconstruction", "residual", "points"))
     steps, outcome = found.steps.copy(), list(found.outcome)
@@ -78,7 +76,7 @@ def with_exact_tiles(found: "SearchedTiles", tiles: Array, exact: "SearchedTiles
     return replace(found, **taken, steps=steps, outcome=tuple(outcome))
 
 
-def with_exact_starts(start: "StartScores", tiles: Array, exact: "StartScores") -> "StartScores":
+def with_exact_starts(start: StartScores, tiles: Array, exact: StartScores) -> StartScores:
     """Return what the score graph said, with some tiles as float32 says it."""
     return replace(start, **_taken(start, tiles, exact, [field.name for field in fields(start)]))
 

@@ -4,9 +4,8 @@ with Inspector.load("bundle", budget_ms=50) as inspector:
     verdict = inspector.inspect(cv2.imread("part.png", cv2.IMREAD_UNCHANGED))
 """
 
-import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -14,43 +13,30 @@ from typing import Literal
 import numpy as np
 
 from ganspect.bundle import Bundle, Check, open_bundle
-from ganspect.errors import ConfigError
 from ganspect.preprocess import Frame, Maps, TileGrid, Tiles, stitch, to_tiles
-from ganspect.records import CalibrationRecord, Mode, Precision, Threshold
+from ganspect.records import Mode, Precision
 from ganspect.runtime.backends import Backend, find_engine, open_backend
 from ganspect.runtime.backends.tuning import LATENCY, Tuning
+from ganspect.runtime.finding import Finding, Prepared, encoder_findings, groups, lengths_of, search_finding, since_ms
+from ganspect.runtime.options import check_options, require_counted, threshold_of
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
 from ganspect.runtime.scale import score_scale
-from ganspect.runtime.search import LatentSearch, Outcome, SearchedTiles, StartScores
+from ganspect.runtime.search import LatentSearch
+from ganspect.runtime.searched import Outcome, StartScores, slices
 from ganspect.runtime.upcoming import Upcoming
 from ganspect.runtime.verdict import Verdict
 from ganspect.runtime.verification.choice import AUTO, open_verified
-from ganspect.sections import nearest
 
-_SIZES_KEPT = 16
+_SIZES_KEPT = 32
 """Frame sizes whose level of normal residuals is kept: cameras of several sizes take turns."""
 
-_MODES = ("search", "encoder")
 _VERDICTS: dict[Outcome, Literal["normal", "anomalous", "undecided"]] = {
     "cleared": "normal",
     "complete": "anomalous",
     "budget": "undecided",
 }
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A frame's tiles as judged in one mode: outcome of the frame, score of each tile, residual of each tile."""
-
-    outcome: Outcome
-    score: Array
-    residual: Array
-    steps: int
-    start_score: float | None
-    score_ms: float
-    search_ms: float
 
 
 class Inspector:
@@ -74,11 +60,11 @@ class Inspector:
         self.bundle = bundle
         self.mode = mode
         self.calibration = bundle.require_calibration()
-        self._raw_threshold = _threshold(bundle, self.calibration, mode).value
+        self._raw_threshold = threshold_of(bundle, self.calibration, mode).value
         self._scale = score_scale(bundle, mode)
         self.threshold = self._scale.of(self._raw_threshold)
         self.steps = steps or self.calibration.steps
-        _require_counted(self.steps, bundle.manifest.search.burn_in)
+        require_counted(self.steps, bundle.manifest.search.burn_in)
         self.grid = tile_grid(bundle)
         self.backend = backend
         self.upcoming: Upcoming | None = None
@@ -125,7 +111,7 @@ class Inspector:
             DeviceError: the backend's device is not there.
             MissingDependencyError: the backend's package is not installed.
         """
-        _check_options(mode, steps, budget_ms)
+        check_options(mode, steps, budget_ms)
         bundle = open_bundle(Path(folder), check=check)
         bundle.require_calibration()
 
@@ -154,33 +140,54 @@ class Inspector:
         Raises:
             ImageError: other dimensions, channels or dtype than these, or values beyond the model's bits.
         """
-        self._switch()
+        return self.inspect_many([frame])[0]
+
+    def inspect_many(self, frames: Sequence[Frame]) -> list[Verdict]:
+        """Judge several frames at once: their tiles share the graphs' calls, and nothing else.
+
+        Each verdict is the one that the frame gets alone; see `judge` for when it is there, and for time budgets.
+
+        Args:
+            frames: each as `inspect` takes it; their sizes may differ.
+
+        Raises:
+            ImageError: a frame is none that the model takes; then no frame is judged.
+        """
+        verdicts = dict(self.judge([self.prepare(frame) for frame in frames]) if len(frames) else ())
+        return [verdicts[index] for index in range(len(frames))]
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """Cut a frame into tiles, for `judge`; its time begins here. Raises what `inspect` raises."""
         begin_ns = time.perf_counter_ns()
         tiles = to_tiles(frame, self.grid)
-        preprocess_ms = _since_ms(begin_ns)
-        finding = self._judge(tiles, begin_ns)
-        found_ns = time.perf_counter_ns()
-        heat_map = stitch(finding.residual, tiles)
-        verdict = _VERDICTS[finding.outcome]
-        regions = () if verdict == "normal" else self._regions(heat_map, tiles)
-        self._after_search_ms = max(_since_ms(found_ns), self._after_search_ms / 2)
-        return Verdict(
-            verdict=verdict,
-            anomalous=verdict != "normal",
-            score=self._scale.of(float(finding.score.max())),
-            start_score=None if finding.start_score is None else self._scale.of(finding.start_score),
-            threshold=self.threshold,
-            outcome="complete" if self.mode == "encoder" else finding.outcome,
-            steps=finding.steps,
-            heat_map=heat_map,
-            regions=regions,
-            latency_ms={
-                "preprocess": preprocess_ms,
-                "score": finding.score_ms,
-                "search": finding.search_ms,
-                "total": _since_ms(begin_ns),
-            },
-        )
+        return Prepared(tiles, begin_ns, since_ms(begin_ns))
+
+    def judge(self, frames: Sequence[Prepared]) -> Iterator[tuple[int, Verdict]]:
+        """Judge frames together; yields the index of a frame and its verdict as soon as that is known.
+
+        What the encoder's start clears comes first, then each frame when its own search is through. Under a budget
+        frames share a search only where the whole of it is expected to fit, so that no frame is `undecided` that alone
+        would be decided; else they are searched one after the other, and the time of one that waits stands still. Only
+        a machine that becomes slower in the middle of a shared search can end a frame that alone had been in time.
+
+        Args:
+            frames: from `prepare`, one or more.
+        """
+        self._switch()
+        images = np.concatenate([frame.tiles.images for frame in frames])
+        score_begin_ns = time.perf_counter_ns()
+        start = self._search.score(images)
+        score_ms = since_ms(score_begin_ns) if start is not None else 0.0
+        found = self._searched(frames, images, start, score_ms)
+        if self.mode == "encoder" and start is not None:
+            found = encoder_findings(start, lengths_of(frames), self._raw_threshold, score_ms)
+        for index, finding in found:
+            yield index, self._verdict(frames[index], finding, len(frames))
+
+    @property
+    def search(self) -> LatentSearch:
+        """Return what runs the graphs, to time or to warm up."""
+        return self._search
 
     def heat_scale(self) -> float:
         """Return the residual to draw in the hottest colour: twice the highest level of normal tiles."""
@@ -208,19 +215,62 @@ class Inspector:
             self.backend.close()
             self.backend, self._search, self.upcoming = ready.backend, ready, None
 
-    def _judge(self, tiles: Tiles, begin_ns: int) -> _Finding:
-        score_begin_ns = time.perf_counter_ns()
-        start = self._search.score(tiles.images)
-        score_ms = _since_ms(score_begin_ns) if start is not None else 0.0
-        if self.mode == "encoder" and start is not None:
-            return _encoder_finding(start, self._raw_threshold, score_ms)
-        search_begin_ns = time.perf_counter_ns()
-        # What follows the search takes about what it took for the frame before.
-        deadline = None if self._budget_ms is None else Deadline(begin_ns, self._budget_ms - self._after_search_ms)
-        found = self._search.screen(
-            tiles.images, start, threshold=self._raw_threshold, steps=self.steps, deadline=deadline
+    def _searched(
+        self, frames: Sequence[Prepared], images: Array, start: StartScores | None, score_ms: float
+    ) -> Iterator[tuple[int, Finding]]:
+        """Search all frames, those together whose search fits into their time."""
+        lengths, parts = lengths_of(frames), slices(lengths_of(frames))
+        cleared = self._search.clear_at_start(start, len(images), self._raw_threshold)
+        pending = [int((~cleared[part]).sum()) for part in parts]
+
+        def left_ms(chosen: Sequence[int]) -> float:
+            share = sum(lengths[index] for index in chosen) / len(images)
+            spent_ms = sum(frames[index].preprocess_ms for index in chosen) + share * score_ms
+            # What follows the search takes about what it took for the frame before.
+            return (self._budget_ms or 0.0) - spent_ms - len(chosen) * self._after_search_ms
+
+        def fits(chosen: Sequence[int]) -> bool:
+            expected_ms = self._search.expected_ms(sum(pending[index] for index in chosen), self.steps)
+            return self._budget_ms is None or expected_ms <= left_ms(chosen)
+
+        for chosen in groups(sorted(range(len(frames)), key=lambda index: pending[index] > 0), fits):
+            begin_ns = time.perf_counter_ns()
+            deadline = None if self._budget_ms is None else Deadline(begin_ns, left_ms(chosen))
+            tiles = np.concatenate([np.arange(parts[index].start, parts[index].stop) for index in chosen])
+            for place, found in self._search.screen_frames(
+                images[tiles],
+                None if start is None else start.part(tiles),
+                [lengths[index] for index in chosen],
+                threshold=self._raw_threshold,
+                steps=self.steps,
+                deadline=deadline,
+            ):
+                yield chosen[place], search_finding(found, score_ms, since_ms(begin_ns))
+
+    def _verdict(self, frame: Prepared, finding: Finding, together: int) -> Verdict:
+        found_ns = time.perf_counter_ns()
+        heat_map = stitch(finding.residual, frame.tiles)
+        verdict = _VERDICTS[finding.outcome]
+        regions = () if verdict == "normal" else self._regions(heat_map, frame.tiles)
+        self._after_search_ms = max(since_ms(found_ns), self._after_search_ms / 2)
+        return Verdict(
+            verdict=verdict,
+            anomalous=verdict != "normal",
+            score=self._scale.of(float(finding.score.max())),
+            start_score=None if finding.start_score is None else self._scale.of(finding.start_score),
+            threshold=self.threshold,
+            outcome="complete" if self.mode == "encoder" else finding.outcome,
+            steps=finding.steps,
+            heat_map=heat_map,
+            regions=regions,
+            latency_ms={
+                "preprocess": frame.preprocess_ms,
+                "score": finding.score_ms,
+                "search": finding.search_ms,
+                "total": since_ms(frame.begin_ns),
+            },
+            together=together,
         )
-        return _search_finding(start, found, score_ms, _since_ms(search_begin_ns))
 
     def _regions(self, heat_map: Maps, tiles: Tiles) -> tuple[Region, ...]:
         level = self._levels.get(tiles.frame_hw)
@@ -245,52 +295,3 @@ def _warm_search(bundle: Bundle, backend: Backend, mode: Mode) -> LatentSearch:
         backend.close()
         raise
     return search
-
-
-def _check_options(mode: str, steps: int | None, budget_ms: float | None) -> None:
-    if mode not in _MODES:
-        raise ConfigError(f"unknown mode {mode!r}; {nearest(mode, list(_MODES))}")
-    if steps is not None and steps < 1:
-        raise ConfigError(f"{steps} steps were asked for; give 1 or more, or leave it out for the calibration's")
-    if budget_ms is not None and not 0 <= budget_ms < math.inf:
-        raise ConfigError(f"a budget of {budget_ms} ms was asked for; give 0 or more, or leave it out for no limit")
-    if mode == "encoder" and (steps is not None or budget_ms is not None):
-        raise ConfigError(
-            "steps and budget limit the search, which encoder mode has not; leave them out, or use search"
-        )
-
-
-def _require_counted(steps: int, burn_in: int) -> None:
-    if steps <= burn_in:
-        raise ConfigError(
-            f"{steps} steps were asked for, but this bundle's scores count after {burn_in}; give {burn_in + 1} or more"
-        )
-
-
-def _threshold(bundle: Bundle, calibration: CalibrationRecord, mode: Mode) -> Threshold:
-    if mode == "search":
-        return calibration.search
-    if calibration.encoder is None:
-        raise ConfigError(
-            f"{bundle.folder} has no encoder ({bundle.manifest.system}), so no encoder mode; use --mode search"
-        )
-    return calibration.encoder
-
-
-def _encoder_finding(start: StartScores, threshold: float, score_ms: float) -> _Finding:
-    score = np.where(np.isnan(start.encoder_score), np.float32(np.inf), start.encoder_score)
-    outcome: Outcome = "cleared" if bool(np.all(score <= np.float32(threshold))) else "complete"
-    return _Finding(outcome, score, start.residual, 0, None, score_ms, 0.0)
-
-
-def _search_finding(start: StartScores | None, found: SearchedTiles, score_ms: float, search_ms: float) -> _Finding:
-    if "budget" in found.outcome:
-        outcome: Outcome = "budget"
-    else:
-        outcome = "complete" if "complete" in found.outcome else "cleared"
-    start_score = None if start is None else float(start.start_score.max())
-    return _Finding(outcome, found.score, found.residual, int(found.steps.max()), start_score, score_ms, search_ms)
-
-
-def _since_ms(begin_ns: int) -> float:
-    return (time.perf_counter_ns() - begin_ns) / 1e6

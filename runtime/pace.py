@@ -52,4 +52,8 @@ class Pace:
 
     def steps_within(self, *, rows: int, available_ms: float) -> int:
         """Return how many iterations of so many rows fit, 0 if none does."""
-        return max(0, int(available_ms / (_MARGIN * self.ms_per_step(rows))))
+        return max(0, int(available_ms / self.planned_ms(rows)))
+
+    def planned_ms(self, rows: int) -> float:
+        """Return the time of one iteration to plan with: the expected one and a margin."""
+        return _MARGIN * self.ms_per_step(rows)

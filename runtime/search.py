@@ -10,8 +10,7 @@ restarts; NaN is never the lowest and never clears.
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -21,8 +20,7 @@ from ganspect.runtime.backends import Arrays, Backend
 from ganspect.runtime.guard import Guard, Guarded, near, with_exact_starts, with_exact_tiles
 from ganspect.runtime.pace import Deadline, Pace
 from ganspect.runtime.rows import Array, Rows, start_latents
-
-Outcome: TypeAlias = Literal["cleared", "complete", "budget"]
+from ganspect.runtime.searched import SearchedTiles, StartScores, result_of, slices
 
 CHUNK_STEPS = 10
 """Iterations of one call of the search graph: each call also makes one reconstruction, so far fewer would cost."""
@@ -32,52 +30,6 @@ _BATCH_PIXELS = _BATCH_ROWS * 64 * 64
 """Rows of one call at most, and their pixels: bounds the memory of large tiles."""
 
 _NO_EXIT = np.float32(-np.inf)
-
-
-@dataclass(frozen=True)
-class StartScores:
-    """What the score graph says of T tiles at the encoder's latent, forward only.
-
-    Attributes:
-        latent: (T,D) float32, E(x).
-        encoder_score: (T,) float32, the encoder mode's score.
-        start_score: (T,) float32, the search's score at its start.
-        reconstruction: (T,h,w,C) uint8, G(E(x)).
-        residual: (T,h,w) float32 in [0, 1].
-    """
-
-    latent: Array
-    encoder_score: Array
-    start_score: Array
-    reconstruction: Array
-    residual: Array
-
-
-@dataclass(frozen=True)
-class SearchedTiles:
-    """What the search found for T tiles.
-
-    Attributes:
-        score: (T,) float32, the best over iterations and restarts; a bound where the outcome is `cleared`.
-        latent: (T,D) float32, the point that had it.
-        reconstruction: (T,h,w,C) uint8, G of that point.
-        residual: (T,h,w) float32 in [0, 1].
-        steps: (T,) int64, iterations taken; 1 where the encoder's start cleared the tile.
-        outcome: of each tile: `cleared` the threshold, `complete` without clearing, or stopped by the `budget`.
-        start: the score graph's answer, which the search began with; None from random starts.
-        scores_at: `score` after so many iterations, where asked for.
-        points: (T,D) float32, the latent that a tile's first restart would score next.
-    """
-
-    score: Array
-    latent: Array
-    reconstruction: Array
-    residual: Array
-    steps: Array
-    outcome: tuple[Outcome, ...]
-    start: StartScores | None
-    points: Array
-    scores_at: dict[int, Array] = field(default_factory=dict)
 
 
 class LatentSearch:
@@ -151,10 +103,10 @@ class LatentSearch:
         rows = self._rows(images, begin)
         scores_at = {}
         for stop in sorted({*checkpoints, steps}):
-            self._run(rows, _NO_EXIT, min(stop, steps), None)
+            self._run(rows, _NO_EXIT, min(stop, steps))
             scores_at[stop] = rows.score.copy()
         kept = {stop: scores_at[stop] for stop in checkpoints if stop <= steps}
-        found = _result(rows, begin, threshold=_NO_EXIT, steps=steps, scores_at=kept)
+        found = result_of(rows, begin, slice(None), threshold=_NO_EXIT, steps=steps, scores_at=kept)
         if self._exact is None or self.bundle.calibration is None or checkpoints:
             return found
         tiles = near(found.score, self.bundle.calibration.search.value, self._guard.search)
@@ -182,30 +134,77 @@ class LatentSearch:
             steps: K.
             deadline: end of the frame's time; None: no limit.
         """
+        frames = self.screen_frames(images, start, [len(images)], threshold=threshold, steps=steps, deadline=deadline)
+        return next(found for _, found in frames)
+
+    def screen_frames(
+        self,
+        images: Array,
+        start: StartScores | None,
+        lengths: Sequence[int],
+        *,
+        threshold: float,
+        steps: int,
+        deadline: Deadline | None = None,
+    ) -> Iterator[tuple[int, SearchedTiles]]:
+        """Search the tiles of several frames together; yields a frame, by its index, as soon as its tiles are through.
+
+        What is found for a frame does not depend on the others: rows that are done are frozen.
+
+        Args:
+            images: (T,h,w,C) uint8, the frames' tiles one after the other.
+            start: what `score` returned for them.
+            lengths: tiles of each frame.
+            threshold: T of the search score.
+            steps: K.
+            deadline: end of the time that they share; None: no limit.
+        """
         limit = np.float32(threshold - self._guard.search)
         rows = self._rows(images, start)
-        self._run(rows, limit, steps, deadline)
-        found = _result(rows, start, threshold=limit, steps=steps, scores_at={})
-        tiles = near(found.score, threshold, self._guard.search)
-        tiles = tiles[[found.outcome[tile] == "complete" for tile in tiles]]
-        if self._exact is None or not len(tiles):
-            return found
-        begin = self._exact.score(images[tiles])
-        exact = self._exact.screen(images[tiles], begin, threshold=threshold, steps=steps, deadline=deadline)
-        return with_exact_tiles(found, tiles, exact)
+        waiting = dict(enumerate(slices(lengths)))
+        goes_on = True
+        while waiting:
+            pending = rows.pending(limit, steps)
+            for index, part in list(waiting.items()):
+                if not goes_on or not ((pending >= part.start) & (pending < part.stop)).any():
+                    del waiting[index]
+                    yield index, self._decided(rows, start, part, threshold, steps, deadline)
+            goes_on = self._advance_all(rows, limit, steps, deadline)
 
-    def warm_up(self, *, search: bool = True) -> None:
-        """Load the graphs, run each once, and measure an iteration; without `search`, the score graph alone."""
-        manifest = self.bundle.manifest
-        images = np.zeros((1, *manifest.image.size_hw, manifest.image.channels), np.uint8)
+    def clear_at_start(self, start: StartScores | None, count: int, threshold: float) -> Array:
+        """Return which of `count` tiles need no search, (count,) bool; `start` is what `score` said of them."""
+        if start is None or self.bundle.manifest.search.burn_in:
+            return np.zeros(count, np.bool_)
+        return np.asarray(start.start_score <= np.float32(threshold - self._guard.search))
+
+    def expected_ms(self, tiles: int, steps: int) -> float:
+        """Return what a search of so many tiles takes at most, by what was measured so far, with some margin."""
+        restarts = self.bundle.manifest.search.restarts
+        batches = self._batches(np.arange(tiles), restarts=restarts)
+        return steps * sum(self._pace.planned_ms(len(batch) * restarts) for batch in batches)
+
+    def warm_up(self, *, search: bool = True, tiles: Sequence[int] = (1,)) -> None:
+        """Load the graphs, run each once, and measure an iteration; without `search`, the score graph alone.
+
+        Args:
+            search: whether the search is run too.
+            tiles: for so many tiles each.
+        """
         for _ in range(2):
             self._pace = Pace()
-            if search:
-                self.full(images, steps=2)
-            else:
-                self.score(images)
+            for count in tiles:
+                self.try_out(count, search=search)
         if self._exact is not None:
             self._exact.warm_up(search=search)
+
+    def try_out(self, tiles: int, *, search: bool) -> None:
+        """Score so many black tiles, and with `search` take two iterations too."""
+        image = self.bundle.manifest.image
+        images = np.zeros((tiles, *image.size_hw, image.channels), np.uint8)
+        if search:
+            self.full(images, steps=2)
+        else:
+            self.score(images)
 
     def starts(self, count: int, start: StartScores | None) -> Array:
         """Return where the searches of `count` images start, (count,R,D); `start` is what `score` said of them."""
@@ -235,14 +234,40 @@ class LatentSearch:
         for first in range(0, len(tiles), size):
             yield tiles[first : first + size]
 
-    def _run(self, rows: Rows, threshold: np.float32, steps: int, deadline: Deadline | None) -> None:
-        while len(pending := rows.pending(threshold, steps)):
-            for tiles in self._batches(pending, restarts=rows.restarts):
-                done = int(rows.searched[tiles].max())
-                count = min(CHUNK_STEPS, steps - done, self._affordable(len(tiles) * rows.restarts, done, deadline))
-                if count == 0:
-                    return
-                self._advance(rows, tiles, threshold, count)
+    def _run(self, rows: Rows, threshold: np.float32, steps: int) -> None:
+        while len(rows.pending(threshold, steps)):
+            self._advance_all(rows, threshold, steps, None)
+
+    def _advance_all(self, rows: Rows, threshold: np.float32, steps: int, deadline: Deadline | None) -> bool:
+        """Take a chunk of iterations of all that is pending; False where time is over."""
+        for tiles in self._batches(rows.pending(threshold, steps), restarts=rows.restarts):
+            done = int(rows.searched[tiles].max())
+            count = min(CHUNK_STEPS, steps - done, self._affordable(len(tiles) * rows.restarts, done, deadline))
+            if count == 0:
+                return False
+            self._advance(rows, tiles, threshold, count)
+        return True
+
+    def _decided(
+        self,
+        rows: Rows,
+        start: StartScores | None,
+        part: slice,
+        threshold: float,
+        steps: int,
+        deadline: Deadline | None,
+    ) -> SearchedTiles:
+        """Return what was found for the tiles of a frame; float32 decides where a lower precision is too near."""
+        limit = np.float32(threshold - self._guard.search)
+        found = result_of(rows, start, part, threshold=limit, steps=steps, scores_at={})
+        tiles = near(found.score, threshold, self._guard.search)
+        tiles = tiles[[found.outcome[tile] == "complete" for tile in tiles]]
+        if self._exact is None or not len(tiles):
+            return found
+        images = rows.images[part][tiles]
+        begin = self._exact.score(images)
+        exact = self._exact.screen(images, begin, threshold=threshold, steps=steps, deadline=deadline)
+        return with_exact_tiles(found, tiles, exact)
 
     def _affordable(self, rows: int, done: int, deadline: Deadline | None) -> int:
         if deadline is None:
@@ -271,25 +296,3 @@ def neutral_statistics(size_hw: tuple[int, int]) -> PixelStatistics:
 
 def _never_nan(score: Array) -> Array:
     return np.where(np.isnan(score), np.float32(np.inf), score)
-
-
-def _result(
-    rows: Rows, start: StartScores | None, *, threshold: np.float32, steps: int, scores_at: dict[int, Array]
-) -> SearchedTiles:
-    def outcome(score: np.float32, searched: int) -> Outcome:
-        if score <= threshold:
-            return "cleared"
-        return "complete" if searched >= steps else "budget"
-
-    return SearchedTiles(
-        score=rows.score,
-        latent=rows.latent,
-        reconstruction=rows.reconstruction,
-        residual=rows.residual,
-        # The encoder's start is a scored point even where the search graph never ran.
-        steps=np.maximum(rows.searched, int(start is not None)),
-        outcome=tuple(outcome(score, searched) for score, searched in zip(rows.score, rows.searched, strict=True)),
-        start=start,
-        points=rows.state.latent[:: rows.restarts].copy(),
-        scores_at=scores_at,
-    )

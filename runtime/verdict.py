@@ -8,7 +8,7 @@ from typing import Literal
 
 from ganspect.preprocess import Maps
 from ganspect.runtime.regions import Region
-from ganspect.runtime.search import Outcome
+from ganspect.runtime.searched import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,10 @@ class Verdict:
         steps: iterations of the search, the most that a tile took; 0 in encoder mode, which has none.
         heat_map: (H,W) float32 in [0, 1] at the frame's size, the residual of the best reconstruction.
         regions: where the residual is higher than in normal frames; empty if the frame is normal.
-        latency_ms: `preprocess`, `score`, `search`, and `total` from the start of preprocessing to the verdict.
+        latency_ms: `preprocess`, `score`, `search`, and `total` from the start of preprocessing to the verdict. Where
+            frames were judged together, `score` and `search` are the whole of what they shared, until this frame was
+            through: each of them waited for it.
+        together: frames that were judged together, this one included.
     """
 
     verdict: Literal["normal", "anomalous", "undecided"]
@@ -43,3 +46,4 @@ class Verdict:
     heat_map: Maps
     regions: tuple[Region, ...]
     latency_ms: dict[str, float]
+    together: int = 1

@@ -15,7 +15,8 @@ from ganspect.runtime.evaluation.bootstrap import Floats
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.readout import Array, Readout
 from ganspect.runtime.inspector import Inspector
-from ganspect.runtime.search import LatentSearch, SearchedTiles, StartScores
+from ganspect.runtime.search import LatentSearch
+from ganspect.runtime.searched import SearchedTiles, StartScores
 from ganspect.runtime.verdict import Verdict
 
 _TILES_AT_ONCE = 64

@@ -63,7 +63,7 @@ def show_history(
         OutputError: there is no history, or `out` cannot be written.
         MissingDependencyError: a package for Parquet or the report is not installed.
     """
-    query = Query(camera, verdict, read_time(since), read_time(until), limit, label, disagree)
+    query = Query(camera, verdict, read_time(since), read_time(until), limit=limit, label=label, disagree=disagree)
     _require_sense(query, form, out)
     path = data / HISTORY if data.is_dir() else data
     with History.open(path, read_only=True) as history:

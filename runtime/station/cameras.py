@@ -149,6 +149,26 @@ class Cameras:
         self._last, arrival = found
         return arrival
 
+    def take_together(self, most: int, timeout_s: float) -> list[Arrival]:
+        """Return the next frame and, of other cameras, those that wait beside it: one of each camera, by turns.
+
+        Args:
+            most: frames at most.
+            timeout_s: to wait for the first one; no other is waited for.
+        """
+        first = self.take(timeout_s)
+        if first is None:
+            return []
+        taken, served = [first], self._last
+        buffers = [feed.buffer for feed in self.feeds.values()]
+        with self._bell:
+            for turn in range(1, len(buffers)):
+                index = (served + turn) % len(buffers)
+                if len(taken) < most and (arrival := buffers[index].take()) is not None:
+                    self._last = index
+                    taken.append(arrival)
+        return taken
+
     def check(self) -> None:
         """Look after the cameras' threads."""
         for feed in self.feeds.values():

@@ -6,9 +6,12 @@ with load_inspector(settings, trust_of(settings)) as inspector: ...
 from ganspect.bundle import Bundle, Check, open_bundle
 from ganspect.errors import BundleError
 from ganspect.extras import extra
+from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
+from ganspect.runtime.station.swap import Swap
 
 
 def trust_of(settings: StationSettings) -> Check | None:
@@ -56,6 +59,25 @@ def load_inspector(settings: StationSettings, check: Check | None) -> Inspector:
         inspector.close()
         raise
     return inspector
+
+
+def swap_of(settings: StationSettings, frames: dict[str, Frame]) -> Swap:
+    """Load what judges, with what can exchange it.
+
+    Args:
+        settings: of the station file.
+        frames: the last one of each camera, which another bundle is tried on; may change meanwhile.
+
+    Raises:
+        GanspectError: as `load_inspector`.
+    """
+    check = trust_of(settings)
+    swap = Swap(
+        load_inspector(settings, check),
+        load=lambda: load_inspector(settings, check),
+        test=lambda new: self_test(new, swap.inspector, dict(frames)),
+    )
+    return swap
 
 
 def _require_unchanged(bundle: Bundle, check: Check | None) -> None:

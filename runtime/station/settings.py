@@ -39,6 +39,8 @@ class InspectionSettings(Section):
         steps: iterations of the search at most; absent: the calibration's.
         budget_ms: time for a frame; a search that it ends is `undecided`, which counts as anomalous. Absent: no limit.
         threads: that one graph may use; absent: all cores.
+        batch: frames of several cameras that are judged together when they wait at the same time, 1 to 16; no frame
+            waits for another to come. `auto`: as many as are faster together than in turn, measured at the start.
     """
 
     mode: Mode = "search"
@@ -47,6 +49,7 @@ class InspectionSettings(Section):
     steps: Positive | None = None
     budget_ms: Annotated[float, Field(gt=0)] | None = None
     threads: Positive | None = None
+    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
 
 
 class CameraSettings(Section):

@@ -29,11 +29,11 @@ from ganspect.runtime.outputs.selection import Outputs
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
-from ganspect.runtime.station.loading import load_inspector, trust_of
+from ganspect.runtime.station.judging import Found, Judging, Unusable, known_tiles
+from ganspect.runtime.station.loading import swap_of
 from ganspect.runtime.station.notify import Supervisor
 from ganspect.runtime.station.parts import Parts
 from ganspect.runtime.station.rarely import Rarely, StateLog
-from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
 from ganspect.runtime.station.status_line import status_line
 from ganspect.runtime.station.swap import Swap
@@ -64,6 +64,7 @@ class Station:
         drift: whether frames still score as when the bundle was calibrated.
         good_period: keeps the frames of a period that is declared good; begun and ended from any thread.
         parts: what of each camera's frames is inspected, and how much of it was beyond the declared range.
+        judging: how waiting frames are judged, several at once where that is faster.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Station:
         self._rarely = Rarely(at_once=1)
         self.recorder = Recorder(history, self._kept, on_rejected=self._rejected)
         self.retention = Retention(history, settings.history, sinks=[sink.name for sink in sinks.forwarders])
+        self.judging = Judging(self.parts.of, asked=settings.inspection.batch, cameras=len(cameras.feeds))
         self._last_frames = last_frames
         self._opened = ExitStack()
         self._alarm = ""
@@ -130,19 +132,15 @@ class Station:
             outputs = Outputs(settings.outputs, station=settings.name, cameras=names)
             opened.callback(outputs.close)
             cameras = Cameras(settings.cameras, folder, StateLog(), station=settings.name, on_missed=outputs.missed)
-            check = trust_of(settings)
             frames: dict[str, Frame] = {}
-            swap = Swap(
-                load_inspector(settings, check),
-                load=lambda: load_inspector(settings, check),
-                test=lambda new: self_test(new, swap.inspector, dict(frames)),
-            )
+            swap = swap_of(settings, frames)
             opened.callback(swap.close)
             sinks = Sinks(
                 settings.sinks, data=settings.data, station=settings.name, history=history, inspector=swap.inspector
             )
             opened.callback(sinks.close)
             station = cls(settings, swap, cameras, history, sinks, outputs, frames)
+            station.judging.settle(swap.inspector, known_tiles(swap.inspector.grid, settings.cameras))
             station._opened = opened.pop_all()
         return station
 
@@ -219,34 +217,38 @@ class Station:
         self.close()
 
     def _follow(self, inspector: Inspector) -> None:
-        """Let the others know of another inspector; called between two frames."""
+        """Let the others know of another inspector; called between two frames.
+
+        How many frames are judged together stays as it was: to measure it anew would take a second of the line's.
+        """
         self.sinks.follow(inspector)
         self.drift.use(inspector)
         self.good_period.bundle = self.swap.bundle
 
     def _next(self, timeout_s: float) -> bool:
-        arrival = self.cameras.take(timeout_s)
-        if arrival is None:
-            return False
-        begin_ns = time.perf_counter_ns()
-        try:
-            frame = self.parts.of(arrival)
-            verdict = self.swap.inspect(frame)
-        except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
-            self._unusable(arrival, error)
-            return True
+        # A bundle on trial judges one by one, so that each frame it fails on is judged by the one before.
+        most = 1 if self.swap.on_trial else self.judging.most
+        arrivals = self.cameras.take_together(most, timeout_s)
+        for found in self.judging.judge(self.inspector, arrivals, alone=self.swap.inspect):
+            if isinstance(found, Unusable):
+                self._unusable(found.arrival, found.error)
+            else:
+                self._found(found)
+        return bool(arrivals)
+
+    def _found(self, found: Found) -> None:
         self._in_a_row = 0
-        self._last_frames[arrival.camera] = frame
-        waited_ms = (begin_ns - arrival.arrived_ns) / 1e6
-        entry = Entry.of(arrival, verdict, mode=self.inspector.mode, bundle=self.swap.bundle, waited_ms=waited_ms)
+        arrival, verdict = found.arrival, found.verdict
+        self._last_frames[arrival.camera] = found.frame
+        mode, bundle = self.inspector.mode, self.swap.bundle
+        entry = Entry.of(arrival, verdict, mode=mode, bundle=bundle, waited_ms=found.waited_ms)
         self.counts.judged(entry)
-        judged = Judged(arrival, frame, verdict, entry)
+        judged = Judged(arrival, found.frame, verdict, entry)
         for observer in self.observers:
             observer(judged)
         # Without its pixels: while the disk is full thousands of these are held.
         shot = replace(arrival.shot, frame=arrival.shot.frame[:0, :0].copy())
         self._submit(entry, (arrival.camera, shot))
-        return True
 
     def _submit(self, entry: Entry, ticket: tuple[str, Shot]) -> None:
         """Hand a verdict over to be kept; while too many are held, look after the rest, and heed a stop."""

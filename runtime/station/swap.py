@@ -102,6 +102,11 @@ class Swap:
         waits = status.state == "idle" and not self._asked.empty()
         return replace(status, state="asked") if waits else status
 
+    @property
+    def on_trial(self) -> bool:
+        """Return whether a bundle has taken over that the one before still stands in for."""
+        return self._before is not None
+
     def between_frames(self) -> None:
         """Let a bundle that is ready take over, and end the trial of the last one where another is asked for."""
         if self._ready is not None:
