@@ -142,9 +142,10 @@ def run_apart(name: str, *, seconds: float, first_seed: int, out: Path) -> dict[
     command = [sys.executable, __file__, "--only", name, "--seconds-each", str(seconds), "--seed", str(first_seed)]
     try:
         ended = subprocess.run(
-            [*command, "--out", str(out)], capture_output=True, text=True, check=False, timeout=seconds + _GRACE_S
+            [*command, "--out", str(out)], capture_output=True, check=False, timeout=seconds + _GRACE_S
         )
-        said, why = ended.stdout, f"the process ended with {ended.returncode}: {ended.stderr[-300:]}"
+        said = ended.stdout.decode() if ended.returncode == 0 else ""
+        why = f"the process ended with {ended.returncode}: {ended.stderr[-300:].decode(errors='replace')}"
     except subprocess.TimeoutExpired:
         said, why = "", f"the process hung for {_GRACE_S} s"
     if said.strip():
@@ -172,7 +173,9 @@ def run(names: Sequence[str], out: Path, *, seconds: float, first_seed: int) -> 
     Console().print(table)
     if not any(findings.iterdir()):
         findings.rmdir()
-    total = {key: sum(counts[key] for counts in targets.values()) for key in ("inputs", "refused", "accepted", "findings")}
+    total = {
+        key: sum(counts[key] for counts in targets.values()) for key in ("inputs", "refused", "accepted", "findings")
+    }
     environment = {"ganspect": __version__, **machine()}
     content = {"benchmark": "fuzz", "seed": first_seed, "total": total, "targets": targets, "environment": environment}
     write_json(out / "fuzz.json", content)

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any
 from ganspect.errors import OutputError
 
 _READ_BYTES = 1 << 20
+JSON_BYTES = 64 << 20
+"""The largest JSON file that is read; a calibration on a million images is not so large."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -40,6 +43,41 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with two spaces of indent, atomically; NaN is refused."""
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that may come from anywhere: a regular file of at most `JSON_BYTES`, see `plain_json`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file, or no such JSON.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is no file")
+    with path.open("rb") as file:
+        content = file.read(JSON_BYTES + 1)
+    if len(content) > JSON_BYTES:
+        raise ValueError(f"{path} is larger than {JSON_BYTES >> 20} MB")
+    return plain_json(content)
+
+
+def plain_json(text: str | bytes) -> Any:
+    """Return what JSON holds, with finite numbers only.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply, or has NaN, infinity or a number beyond all bounds.
+    """
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
 
 
 @contextlib.contextmanager

@@ -116,9 +116,7 @@ def _manifest(sha256: dict[str, str]) -> Manifest:
         system="fanogan",
         image=ImageRecord(size_hw=SIZE_HW, channels=1, colour_order="grey", bits=8, fit="tiles", overlap=0.25),
         latent=LatentRecord(size=LATENT),
-        search=SearchRecord(
-            steps=5, burn_in=0, restarts=1, **search, clip=None, feature_weight=0.1, reduction="mean"
-        ),
+        search=SearchRecord(steps=5, burn_in=0, restarts=1, **search, clip=None, feature_weight=0.1, reduction="mean"),
         scores=ScoreRecord(
             search="residual_mean", encoder="fanogan", paper="fanogan", formulas={}, needs_pixel_statistics=True
         ),

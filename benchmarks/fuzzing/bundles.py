@@ -86,7 +86,9 @@ def tensors(folder: Path) -> Target:
             (bundle / record).write_text(json.dumps(records[record]))
 
     names = strategies.sampled_from(sorted(hashes))
-    return Target("safetensors", names.flatmap(lambda name: strategies.tuples(strategies.just(name), _tensors(name))), run)
+    return Target(
+        "safetensors", names.flatmap(lambda name: strategies.tuples(strategies.just(name), _tensors(name))), run
+    )
 
 
 def engines(folder: Path) -> Target:

@@ -27,7 +27,23 @@ _OPTIONS = {
     "bench": ("--backend", "--batch", "--steps", "--seconds", "--data", "--threads"),
 }
 _VALUES = (
-    *("nan", "inf", "-1", "0", "1", "2", "1e400", "9" * 30, "9" * 5000, "0.5", "normal", "csv", "jsonl", "search", "fp32"),
+    *(
+        "nan",
+        "inf",
+        "-1",
+        "0",
+        "1",
+        "2",
+        "1e400",
+        "9" * 30,
+        "9" * 5000,
+        "0.5",
+        "normal",
+        "csv",
+        "jsonl",
+        "search",
+        "fp32",
+    ),
     *("30m", "openvino", "onnxruntime", "tensorrt-rtx:sm86", "a,b", ",", ":", "-", "--", "--help"),
 )
 

@@ -42,7 +42,11 @@ def address(folder: Path) -> Target:
 
     secrets = hostile_texts().map(lambda text: f"{text[:30]}{SECRET}{text[:30]}")
     logins = strategies.tuples(strategies.sampled_from(_SCHEMES), hostile_texts(), secrets, hostile_texts())
-    urls = logins.map(lambda parts: f"{parts[0]}://{parts[1][:40].replace(SECRET, '')}:{parts[2]}@host/{parts[3][:40].replace(SECRET, '')}")
+    urls = logins.map(
+        lambda parts: (
+            f"{parts[0]}://{parts[1][:40].replace(SECRET, '')}:{parts[2]}@host/{parts[3][:40].replace(SECRET, '')}"
+        )
+    )
     watched = hostile_texts().map(lambda text: f"watch:no/{text}")
     return Target("addresses", strategies.one_of(hostile_texts(), urls, watched), run)
 
@@ -193,8 +197,10 @@ def _pictures(draw: DrawFn) -> tuple[str, bytes]:
 
 
 @strategies.composite
-def _entries(draw: DrawFn, kinds: tuple[str, ...] = ("file", "file", "link", "dir", "fifo", "loop")) -> tuple[str, str, bytes]:
-    stem = draw(hostile_texts()).encode("utf-8", "surrogateescape" if draw(strategies.booleans()) else "replace")
+def _entries(
+    draw: DrawFn, kinds: tuple[str, ...] = ("file", "file", "link", "dir", "fifo", "loop")
+) -> tuple[str, str, bytes]:
+    stem = draw(hostile_texts().map(lambda text: text.encode("utf-8", "replace")) | strategies.binary(max_size=20))
     name = os.fsdecode(stem.replace(b"/", b"_").replace(b"\0", b"")[:200]) + draw(
         strategies.sampled_from((".png", ".PNG", ".jpg", ".avi", ".png ", ""))
     )
@@ -269,4 +275,3 @@ def _with_checksums(content: bytes) -> bytes:
         made += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         at += 12 + length
     return bytes(made)
-

@@ -17,14 +17,91 @@ from fuzzing.target import SECRET
 Path: TypeAlias = tuple[str | int, ...]
 
 NASTY_TEXTS = (
-    *("", " ", "\0", "a\0b", "\n", "two\nlines", "\r\x1b[31mred\x1b[0m", "\x7f\x85\u2028", "\ud800", "\udcff.png", "\ufeff"),
-    *("[/red]", "[bold", "%s%n", "%02d", "{camera}", "{0}", "a" * 300, "ä" * 5000, "x/" * 3000, "~nobody/x", "~\0", "~\ud800"),
-    *("../outside", "../../outside", "/../..", "/dev/null", "/proc/self/mem", "/dev/zero", "//", ".", "..", "CON", "-", "--help"),
-    *("null", "true", "NaN", "1e999", "-0", "0x10", "1_000", "9" * 5000, "2026-99-99", "١٢", "1:60", "=", "<<", "*a", "&a", "!!int x"),
-    *(f"rtsp://user:{SECRET}@host/x", f"http://u:p'{SECRET}\"@h/", f"rtsp://u:a/b {SECRET}@h/", f"http://h/?token={SECRET}"),
+    *(
+        "",
+        " ",
+        "\0",
+        "a\0b",
+        "\n",
+        "two\nlines",
+        "\r\x1b[31mred\x1b[0m",
+        "\x7f\x85\u2028",
+        "\ud800",
+        "\udcff.png",
+        "\ufeff",
+    ),
+    *(
+        "[/red]",
+        "[bold",
+        "%s%n",
+        "%02d",
+        "{camera}",
+        "{0}",
+        "a" * 300,
+        "ä" * 5000,
+        "x/" * 3000,
+        "~nobody/x",
+        "~\0",
+        "~\ud800",
+    ),
+    *(
+        "../outside",
+        "../../outside",
+        "/../..",
+        "/dev/null",
+        "/proc/self/mem",
+        "/dev/zero",
+        "//",
+        ".",
+        "..",
+        "CON",
+        "-",
+        "--help",
+    ),
+    *(
+        "null",
+        "true",
+        "NaN",
+        "1e999",
+        "-0",
+        "0x10",
+        "1_000",
+        "9" * 5000,
+        "2026-99-99",
+        "١٢",
+        "1:60",
+        "=",
+        "<<",
+        "*a",
+        "&a",
+        "!!int x",
+    ),
+    *(
+        f"rtsp://user:{SECRET}@host/x",
+        f"http://u:p'{SECRET}\"@h/",
+        f"rtsp://u:a/b {SECRET}@h/",
+        f"http://h/?token={SECRET}",
+    ),
 )
 NASTY_NUMBERS = (
-    *(0, -1, 1, 2, 255, 65_535, 65_536, 2**31, 2**32, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**30, 10**400, -(10**18)),
+    *(
+        0,
+        -1,
+        1,
+        2,
+        255,
+        65_535,
+        65_536,
+        2**31,
+        2**32,
+        2**63 - 1,
+        2**63,
+        -(2**63) - 1,
+        2**64,
+        10**30,
+        10**400,
+        -(10**18),
+    ),
     *(0.0, -0.0, 0.5, 1e-320, 1e308, -1e308, float("inf"), float("-inf"), float("nan")),
 )
 
@@ -168,7 +245,15 @@ def _as_text(document: Any, at: Path, draw: DrawFn) -> Any:
     return document
 
 
-_CHANGES: tuple[Callable[[Any, Path, DrawFn], Any], ...] = (_replace, _replace, _replace, _remove, _rename, _repeat, _as_text)
+_CHANGES: tuple[Callable[[Any, Path, DrawFn], Any], ...] = (
+    _replace,
+    _replace,
+    _replace,
+    _remove,
+    _rename,
+    _repeat,
+    _as_text,
+)
 
 
 def _to_json(document: Any) -> bytes:

@@ -15,14 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ganspect.errors import ImageError
-from ganspect.opencv import cv2, silenced
+from ganspect.opencv import LARGEST_PIXELS, cv2, silenced
 from ganspect.preprocess import Frame
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """File names that are taken for images, in any case."""
-
-LARGEST_PIXELS = 100_000_000
-"""Images with more pixels than this are refused before they are decoded."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"

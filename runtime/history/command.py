@@ -15,8 +15,9 @@ from typing import Any, Literal, TextIO, TypeAlias
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ganspect.errors import ConfigError, OutputError
+from ganspect.errors import ConfigError, OutputError, printable
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.store import HISTORY, History
 
@@ -69,7 +70,7 @@ def show_history(
             _write(history.records(query), form, sys.stdout)
             return
         try:
-            with out.open("w", encoding="utf-8", newline="") as file:
+            with out.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 _write(history.records(query), form, file)
         except OSError as error:
             raise OutputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
@@ -108,19 +109,19 @@ def _print_table(history: History, query: Query) -> None:
         at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
         table.add_row(
             at.strftime("%m-%d %H:%M:%S.%f")[:-3],
-            record["camera"],
+            Text(printable(record["camera"])),
             record["verdict"],
             "–" if record["score"] is None else f"{record['score']:.4g}",
             f"{record['threshold']:.4g}",
             f"{record['latency_ms']['total']:.1f}",
             record["label"] or "",
-            record["id"][:8],
+            Text(printable(record["id"][:8])),
         )
     console = Console()
     console.print(table)
     total = sum(counts.values())
     named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    console.print(f"{total} verdicts in {history.path}: {named}", highlight=False, soft_wrap=True)
+    console.print(f"{total} verdicts in {history.path}: {named}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write(records: Iterator[dict[str, Any]], form: Format, file: TextIO) -> None:

@@ -5,7 +5,7 @@ with History.open(path) as history:
     for record in history.records(Query(verdict="anomalous", limit=20)): ...
 """
 
-import json
+import contextlib
 import os
 import sqlite3
 import threading
@@ -19,7 +19,8 @@ from ganspect.errors import OutputError, one_line
 from ganspect.files import require_writable
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.query import ALL, Query
-from ganspect.runtime.history.schema import bring_up_to_date
+from ganspect.runtime.history.reading import read_record
+from ganspect.runtime.history.schema import bring_up_to_date, require_ours
 
 HISTORY = "history.sqlite"
 _BUSY_MS = 5_000
@@ -54,19 +55,18 @@ class History:
             require_writable(path.absolute().parent)
         elif not path.is_file():
             raise OutputError(f"there is no history at {path}; give the data folder of a station that has run")
-        try:
-            target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
-            connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-            if not read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                bring_up_to_date(connection, str(path))
-            connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some space"
-            ) from error
+        target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
+        with contextlib.ExitStack() as closing:
+            try:
+                connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
+                closing.callback(connection.close)
+                _prepare(connection, str(path), read_only=read_only)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise OutputError(
+                    f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some "
+                    "space"
+                ) from error
+            closing.pop_all()
         return cls(path, connection)
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -100,12 +100,13 @@ class History:
         last, where, values = self._before(query), *query.where
         clause = f"{where} {'AND' if where else 'WHERE'} number > ? ORDER BY number LIMIT {_PAGE}"
         while True:
-            with self._lock:
-                rows = self._connection.execute(
+            with self._reading() as connection:
+                rows = connection.execute(
                     f"SELECT number, label, labelled_ns, record FROM verdicts {clause}", (*values, last)
                 ).fetchall()
             for number, label, labelled_ns, record in rows:
-                yield {"number": number, **json.loads(record), "label": label, "labelled_ns": labelled_ns}
+                content = read_record(record, f"verdict {number} in {self.path}")
+                yield {"number": number, **content, "label": label, "labelled_ns": labelled_ns}
             if len(rows) < _PAGE:
                 return
             last = rows[-1][0]
@@ -115,51 +116,51 @@ class History:
         if query.limit is None:
             return 0
         where, values = query.where
-        with self._lock:
-            numbers = self._connection.execute(
+        with self._reading() as connection:
+            numbers = connection.execute(
                 f"SELECT number FROM verdicts {where} ORDER BY number DESC LIMIT ?", (*values, query.limit)
             ).fetchall()
         return int(numbers[-1][0]) - 1 if numbers else 0
 
     def after(self, number: int, limit: int) -> list[tuple[int, str, str, str, str]]:
         """Return number, uid, camera, verdict and record (JSON) of up to `limit` verdicts after a number."""
-        with self._lock:
-            return self._connection.execute(
+        with self._reading() as connection:
+            return connection.execute(
                 "SELECT number, uid, camera, verdict, record FROM verdicts WHERE number > ? ORDER BY number LIMIT ?",
                 (number, limit),
             ).fetchall()
 
     def delivered(self, sink: str) -> int:
         """Return the number of the last verdict that a sink has delivered; a new one owes nothing of the past."""
-        with self._lock:
-            row = self._connection.execute("SELECT number FROM deliveries WHERE sink = ?", (sink,)).fetchone()
+        with self._reading() as connection:
+            row = connection.execute("SELECT number FROM deliveries WHERE sink = ?", (sink,)).fetchone()
             if row is not None:
                 return int(row[0])
-            last = self._connection.execute("SELECT coalesce(max(number), 0) FROM verdicts").fetchone()[0]
-            self._connection.execute("INSERT INTO deliveries VALUES (?, ?)", (sink, last))
+            last = connection.execute("SELECT coalesce(max(number), 0) FROM verdicts").fetchone()[0]
+            connection.execute("INSERT INTO deliveries VALUES (?, ?)", (sink, last))
             return int(last)
 
     def count_after(self, number: int, verdicts: Collection[str] = ()) -> int:
         """Return how many verdicts come after a number, of some kinds or (none given) of all: what a sink owes."""
         chosen = f" AND verdict IN ({', '.join('?' * len(verdicts))})" if verdicts else ""
-        with self._lock:
-            found = self._connection.execute(
+        with self._reading() as connection:
+            found = connection.execute(
                 f"SELECT count(*) FROM verdicts WHERE number > ?{chosen}", (number, *verdicts)
             ).fetchone()
             return int(found[0])
 
     def note_delivered(self, sink: str, number: int) -> None:
         """Note how far a sink has come."""
-        with self._lock:
-            self._connection.execute(
+        with self._reading() as connection:
+            connection.execute(
                 "INSERT INTO deliveries VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET number = excluded.number",
                 (sink, number),
             )
 
     def label(self, uid: str, label: str | None) -> bool:
         """Note what a person says of a verdict, `normal` or `anomalous`, or None; return whether it is there."""
-        with self._lock:
-            changed = self._connection.execute(
+        with self._reading() as connection:
+            changed = connection.execute(
                 "UPDATE verdicts SET label = ?, labelled_ns = ? WHERE uid = ?", (label, time.time_ns(), uid)
             )
             return changed.rowcount == 1
@@ -168,9 +169,22 @@ class History:
         """Return how many verdicts of each kind the query chooses."""
         where, values = query.where
         found = dict.fromkeys(("normal", "anomalous", "undecided"), 0)
-        with self._lock:
-            rows = self._connection.execute(f"SELECT verdict, count(*) FROM verdicts {where} GROUP BY verdict", values)
+        with self._reading() as connection:
+            rows = connection.execute(f"SELECT verdict, count(*) FROM verdicts {where} GROUP BY verdict", values)
             return found | dict(rows.fetchall())
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Have the file alone, for one statement.
+
+        Raises:
+            OutputError: it is damaged, or cannot be written.
+        """
+        with self._lock:
+            try:
+                yield self._connection
+            except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+                raise OutputError(f"{self.path} cannot be used ({one_line(error)}); is it damaged, or full?") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -186,6 +200,17 @@ class History:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _prepare(connection: sqlite3.Connection, name: str, *, read_only: bool) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    require_ours(connection, name)
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        bring_up_to_date(connection, name)
+    connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

@@ -176,9 +176,14 @@ def read_station(path: Path) -> StationSettings:
     content = read_yaml(path, [], what="station file", such_as=_EXAMPLE)
     settings = parse(content, StationSettings, origin=str(path))
     folder = path.absolute().parent
-    return settings.model_copy(
-        update={name: (folder / expanded(getattr(settings, name))).resolve() for name in ("bundle", "data")}
-    )
+    return settings.model_copy(update={name: _resolved(folder, getattr(settings, name)) for name in ("bundle", "data")})
+
+
+def _resolved(folder: Path, path: Path) -> Path:
+    try:
+        return (folder / expanded(path)).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a link to itself
+        raise ConfigError(f"{str(path)!r} is no path that a folder can have; correct bundle and data") from error
 
 
 def expanded(path: Path) -> Path:
@@ -189,5 +194,5 @@ def expanded(path: Path) -> Path:
     """
     try:
         return path.expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"{path} names a user who is not there; write the path in full") from error
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"{str(path)!r} names a user who is not there; write the path in full") from error
