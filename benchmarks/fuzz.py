@@ -19,7 +19,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,7 @@ def fuzz(target: Target, sandbox: Path, *, seconds: float, first_seed: int, out:
         first_seed: the same one gives the same inputs.
         out: folder for inputs, and for the one that is being tried.
     """
-    tally, begin_s, tried = Tally(), time.monotonic(), out / "trying"
+    tally, begin_s, tried = Tally(), time.monotonic(), out / f"trying {target.name}"
 
     def one(value: Any) -> None:
         if time.monotonic() - begin_s > seconds:
@@ -151,21 +153,22 @@ def run_apart(name: str, *, seconds: float, first_seed: int, out: Path) -> dict[
     if said.strip():
         counts: dict[str, Any] = json.loads(said.splitlines()[-1])
         return counts
-    tried = out / "trying"
+    tried = out / f"trying {name}"
     if tried.exists():
         tried.replace(out / f"{name.replace(' ', '_')}-crash")
     tally = Tally(inputs=1, findings={"process": {"message": why, "count": 1}}, seconds=seconds)
     return tally.to_dict()
 
 
-def run(names: Sequence[str], out: Path, *, seconds: float, first_seed: int) -> bool:
-    """Fuzz targets one after the other, print a table, write `out`/fuzz.json, and return whether nothing was found."""
+def run(names: Sequence[str], out: Path, *, seconds: float, first_seed: int, jobs: int) -> bool:
+    """Fuzz targets, `jobs` side by side, print a table, write `out`/fuzz.json, and return whether nothing was found."""
     require_writable(out)
     findings = require_writable(out / FINDINGS)
-    targets = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        counted = pool.map(partial(run_apart, seconds=seconds, first_seed=first_seed, out=findings), names)
+        targets = dict(zip(names, counted, strict=True))
     table = Table("target", "inputs", "refused", "accepted", "messages", "findings", title="What was read")
-    for name in names:
-        counts = targets[name] = run_apart(name, seconds=seconds, first_seed=first_seed, out=findings)
+    for name, counts in targets.items():
         columns = ("inputs", "refused", "accepted", "distinct_messages", "findings")
         table.add_row(name, *(str(counts[column]) for column in columns))
         for place, found in counts["places"].items():
@@ -180,7 +183,7 @@ def run(names: Sequence[str], out: Path, *, seconds: float, first_seed: int) -> 
     content = {"benchmark": "fuzz", "seed": first_seed, "total": total, "targets": targets, "environment": environment}
     write_json(out / "fuzz.json", content)
     print(json.dumps(content))
-    return total["findings"] == 0
+    return not total["findings"]
 
 
 def _as_bytes(value: Any) -> bytes:
@@ -192,6 +195,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Inputs that are wrong, for everything that ganspect reads.")
     parser.add_argument("--seconds-each", type=float, default=60.0, help="time for each target")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="targets side by side")
     parser.add_argument("--target", action="append", choices=list(MAKERS), help="repeatable; default: all")
     parser.add_argument("--only", choices=list(MAKERS), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -201,7 +205,9 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(tally.to_dict()))
         return 0
     try:
-        clean = run(asked.target or list(MAKERS), asked.out, seconds=asked.seconds_each, first_seed=asked.seed)
+        clean = run(
+            asked.target or list(MAKERS), asked.out, seconds=asked.seconds_each, first_seed=asked.seed, jobs=asked.jobs
+        )
     except GanspectError as error:
         print(f"fuzz: {error}", file=sys.stderr)
         return 2

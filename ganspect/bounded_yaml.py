@@ -12,6 +12,7 @@ TEXT_BYTES = 256 << 10
 """The largest text that is read; recipes and station files are a hundred times smaller."""
 
 _DEEPEST = 30
+_MOST_BITS = 1_000
 _MOST_VALUES = 50_000
 """With every alias counted for what it stands for, as merges and messages write it out."""
 
@@ -42,8 +43,9 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
-        mark, again = event.start_mark, isinstance(event, yaml.AliasEvent)
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
+        again = isinstance(event, yaml.AliasEvent)
         self._depth += 1
         if self._depth > _DEEPEST:
             raise yaml.MarkedYAMLError(problem=f"it is nested more than {_DEEPEST} deep", problem_mark=mark)
@@ -70,7 +72,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+                raise ValueError("a number without end, which Python would refuse to write")
+            return value
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             kind = re.sub("^tag:yaml.org,2002:", "", node.tag)
             raise yaml.MarkedYAMLError(problem=f"a value is no {kind}", problem_mark=node.start_mark) from error

@@ -9,6 +9,7 @@
 `open_bundle` checks everything before a graph is loaded.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -147,7 +148,7 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: it is missing, incomplete, changed, newer than this ganspect, or points outside itself.
     """
-    if not (folder / MANIFEST).is_file():
+    if not os.path.isfile(folder / MANIFEST):
         raise BundleError(f"{folder} is no bundle (it has no {MANIFEST}); give the folder that 'ganspect export' wrote")
     manifest = _read(folder / MANIFEST, Manifest)
     for graph in manifest.graphs.values():

@@ -107,7 +107,7 @@ def require_replaceable(path: Path, *, marker: str) -> None:
     Raises:
         OutputError: `path` is a file, or a folder with other content.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         return
     if not path.is_dir():
         raise OutputError(f"{path} is a file, a folder was expected; choose another --out")
@@ -122,7 +122,7 @@ def require_writable(folder: Path, *, free_mb: int = 50) -> Path:
         OutputError: it cannot be created or written, or has less than `free_mb` MB left.
     """
     for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
+        if os.path.exists(place) and not place.is_dir():
             raise OutputError(f"cannot write into {folder}: {place} is no folder; choose another one")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ _LEAST = 3
 """Shorter texts are not hidden by themselves: they would tear holes into every message."""
 
 _SECRETS: set[str] = set()
-_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'/]*@")
+_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s]*@")
 _QUERY = re.compile(r"(://[^\s\"']*?\?)([^\s\"']+)")
 _NAMED = re.compile(
     r"(?i)\b((?:user|login|pw|pwd|pass|passwd|password|token|secret|api[-_]?key|key|auth)(?:[-_][a-z]+)?\s*=\s*)[^\s&;,\"'*]+"

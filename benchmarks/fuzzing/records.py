@@ -30,7 +30,8 @@ _SCHEMAS = (
     "DELETE FROM verdicts",
     "ALTER TABLE verdicts DROP COLUMN label",
     "ALTER TABLE verdicts RENAME COLUMN record TO other",
-    "DROP TABLE verdicts; CREATE TABLE verdicts (number, uid, camera, timestamp_ns, verdict, label, labelled_ns, record)",
+    "DROP TABLE verdicts; "
+    "CREATE TABLE verdicts (number, uid, camera, timestamp_ns, verdict, label, labelled_ns, record)",
     "DROP TABLE verdicts; CREATE VIEW verdicts AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
     "SELECT x AS number, x AS uid, 'left' AS camera, x AS timestamp_ns, 'normal' AS verdict, '{}' AS record, "
     "NULL AS label, NULL AS labelled_ns FROM n WHERE x < 0",

@@ -12,9 +12,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fuzzing.target import SECRET, FaultError, Target
 from fuzzing.values import NASTY_TEXTS, changed_bytes, changed_bytes_of, changed_values, hostile_texts
+from ganspect.runtime.station.settings import read_station
 from ganspect.sections import read_yaml
 from ganspect.train.systems import parse_recipe
-from ganspect.runtime.station.settings import read_station
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STATION = {

@@ -1,4 +1,4 @@
-"""Sources: their addresses, pictures and videos in files, folders and watched folders, and a server that sends anything.
+"""Sources: addresses, pictures and videos in files, folders and watched folders, and a server that sends anything.
 
 attempt(picture(folder), ("grey.png", b"..."), sandbox)
 """
@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from hypothesis import strategies
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import DrawFn
 
 from fuzzing.artefacts import pictures, video
 from fuzzing.target import SECRET, FaultError, Target
@@ -201,7 +201,7 @@ def _entries(
     draw: DrawFn, kinds: tuple[str, ...] = ("file", "file", "link", "dir", "fifo", "loop")
 ) -> tuple[str, str, bytes]:
     stem = draw(hostile_texts().map(lambda text: text.encode("utf-8", "replace")) | strategies.binary(max_size=20))
-    name = os.fsdecode(stem.replace(b"/", b"_").replace(b"\0", b"")[:200]) + draw(
+    name = os.fsdecode(stem.replace(SECRET.encode(), b"").replace(b"/", b"_").replace(b"\0", b"")[:200]) + draw(
         strategies.sampled_from((".png", ".PNG", ".jpg", ".avi", ".png ", ""))
     )
     name = "x.png" if name in (".", "..", "", "done", "failed") else name

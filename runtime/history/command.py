@@ -5,6 +5,7 @@ show_history(Path("station"), camera="left", verdict="anomalous", since="2h")
 
 import csv
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,6 @@ from typing import Any, Literal, TextIO, TypeAlias
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ganspect.errors import ConfigError, OutputError, printable
 from ganspect.runtime.history.query import Query
@@ -62,7 +62,7 @@ def show_history(
     if out is not None and form == "table":
         raise ConfigError(f"--out {out} was given for a table, which is printed; add --format csv or --format jsonl")
     query = Query(camera, verdict, read_time(since), read_time(until), limit)
-    with History.open(data / HISTORY if data.is_dir() else data, read_only=True) as history:
+    with History.open(data / HISTORY if os.path.isdir(data) else data, read_only=True) as history:
         if form == "table":
             _print_table(history, query)
             return
@@ -109,19 +109,19 @@ def _print_table(history: History, query: Query) -> None:
         at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
         table.add_row(
             at.strftime("%m-%d %H:%M:%S.%f")[:-3],
-            Text(printable(record["camera"])),
+            printable(record["camera"]),
             record["verdict"],
             "–" if record["score"] is None else f"{record['score']:.4g}",
             f"{record['threshold']:.4g}",
             f"{record['latency_ms']['total']:.1f}",
             record["label"] or "",
-            Text(printable(record["id"][:8])),
+            printable(record["id"][:8]),
         )
-    console = Console()
+    console = Console(markup=False)
     console.print(table)
     total = sum(counts.values())
     named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    console.print(f"{total} verdicts in {history.path}: {named}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{total} verdicts in {history.path}: {named}", highlight=False, soft_wrap=True)
 
 
 def _write(records: Iterator[dict[str, Any]], form: Format, file: TextIO) -> None:

@@ -53,7 +53,7 @@ class History:
         """
         if not read_only:
             require_writable(path.absolute().parent)
-        elif not path.is_file():
+        elif not os.path.isfile(path):
             raise OutputError(f"there is no history at {path}; give the data folder of a station that has run")
         target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
         with contextlib.ExitStack() as closing:
