@@ -23,6 +23,9 @@ from ganspect.redaction import redacted
 _HEAD, _TAIL = 1_000, 400
 """Signs that are kept of a message that is longer: what is wrong stands at its start, what to do at its end."""
 
+_READ = 10_000
+"""Signs at either end in which credentials are looked for; more, so that none is cut in two where it is shown."""
+
 
 def one_line(error: BaseException, most: int = 300) -> str:
     """Return what another package's error says on one line, for a sentence of ours."""
@@ -31,6 +34,8 @@ def one_line(error: BaseException, most: int = 300) -> str:
 
 def printable(text: str) -> str:
     """Return a text on one line, without credentials: control signs and halves of surrogates are written as escapes."""
+    if len(text) > 2 * _READ:
+        text = f"{text[:_READ]} … {text[-_READ:]}"
     shown = redacted(text)
     if not shown.isprintable():
         shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in shown)

@@ -5,6 +5,7 @@ attempt(command_line(folder), ("history", "--since", "never"), sandbox)
 
 import contextlib
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -70,16 +71,18 @@ def command_line(folder: Path) -> Target:
 def _run(arguments: list[str], place: Path) -> tuple[object, str]:
     """Run a command with a standard output and error as a terminal has them, and return its status and errors."""
     out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", handling) for handling in ("strict", "backslashreplace"))
-    before = sys.argv
+    before, here = sys.argv, Path.cwd()
+    os.chdir(place)
     sys.argv = ["ganspect", *arguments]
     try:
-        with contextlib.chdir(place), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             main()
     except SystemExit as ended:
         errors.flush()
         return ended.code or 0, errors.buffer.getvalue().decode()  # type: ignore[attr-defined]
     finally:
         sys.argv = before
+        os.chdir(here)
 
 
 @strategies.composite

@@ -4,6 +4,7 @@ A container may promise more frames than can be decoded: a file that was cut off
 warning says so. Promises are compared in time too, because of files with gaps, whose count is that of time slots.
 """
 
+import math
 import os
 import time
 from abc import abstractmethod
@@ -63,6 +64,8 @@ class VideoSource(Source):
 
     def _position_ms(self, index: int) -> float:
         position_ms = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        if not math.isfinite(position_ms):
+            position_ms = 0.0  # a damaged file's clock
         if position_ms > 0 or index == 0 or self.frames_per_s is None:
             return max(0.0, position_ms)
         return index * 1000 / self.frames_per_s
