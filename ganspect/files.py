@@ -46,7 +46,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON that may come from anywhere: a regular file of at most `JSON_BYTES`, see `plain_json`.
+    """Read JSON that may come from anywhere: a regular file of at most `JSON_BYTES`, its texts such as can be written.
+
+    See `plain_json` for the rest.
 
     Raises:
         OSError: it cannot be read.
@@ -58,7 +60,10 @@ def read_json(path: Path) -> Any:
         content = file.read(JSON_BYTES + 1)
     if len(content) > JSON_BYTES:
         raise ValueError(f"{path} is larger than {JSON_BYTES >> 20} MB")
-    return plain_json(content)
+    value = plain_json(content)
+    if rb"\ud" in content.lower():
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate is a UnicodeError, which is a ValueError
+    return value
 
 
 def plain_json(text: str | bytes) -> Any:

@@ -27,6 +27,9 @@ from ganspect.runtime.capture.watch import WatchSource
 
 _SIDES = (0, 1, 20, 10_000, 10_001, 32_767, 65_535, 100_000, 2**31 - 1, 2**31, 2**32 - 1)
 _AT_ONCE = SourceSettings(open_timeout_s=1, read_timeout_s=1, poll_s=0.001, settle_s=0, give_up_s=0)
+_LARGE_S = 45.0
+"""A picture of the largest size that is allowed takes seconds, on a busy machine many."""
+
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "srt", "HTTP", "gst", "watch", "file", "ftp", "concat", "")
 
 
@@ -64,7 +67,7 @@ def picture(folder: Path) -> Target:
         if frame.shape[0] * frame.shape[1] > LARGEST_PIXELS:
             raise FaultError(f"a picture of {frame.shape} was decoded")
 
-    return Target("pictures", _pictures(), run)
+    return Target("pictures", _pictures(), run, limit_s=_LARGE_S)
 
 
 def folder_of_pictures(folder: Path) -> Target:
@@ -81,7 +84,7 @@ def folder_of_pictures(folder: Path) -> Target:
         with open_source(str(place / name)) as source:
             list(source)
 
-    return Target("folders", _entries(), run)
+    return Target("folders", _entries(), run, limit_s=_LARGE_S)
 
 
 def watched(folder: Path) -> Target:
@@ -102,7 +105,13 @@ def watched(folder: Path) -> Target:
             source.done(shot)
         looks.join()
 
-    return Target("watched folders", _entries(("file", "file", "link", "dir", "fifo", "link away")), run, examples=15)
+    return Target(
+        "watched folders",
+        _entries(("file", "file", "link", "dir", "fifo", "link away")),
+        run,
+        limit_s=_LARGE_S,
+        examples=15,
+    )
 
 
 def movie(folder: Path) -> Target:
@@ -133,7 +142,7 @@ def movie(folder: Path) -> Target:
                     raise FaultError("the video does not end")
 
     inputs = strategies.one_of(changed_bytes([real]), resized, changed_bytes(list(lists)))
-    return Target("videos", inputs, run, limit_s=45, examples=25)
+    return Target("videos", inputs, run, limit_s=_LARGE_S, examples=25)
 
 
 def stream(folder: Path) -> Target:

@@ -4,8 +4,9 @@ curve = read_curve(Path("report/metrics.json"))
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ganspect.errors import DataError
 from ganspect.files import read_json
@@ -21,7 +22,7 @@ class Curve(Record):
         random_start: at each.
     """
 
-    iterations: tuple[int, ...]
+    iterations: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...]
     encoder_start: tuple[float, ...] | None
     random_start: tuple[float, ...]
 

@@ -19,6 +19,7 @@ from ganspect.datasets.images import read_image
 from ganspect.errors import BundleError, ConfigError, DataError, GanspectError, ImageError, OutputError, SourceError
 from ganspect.files import plain_json
 from ganspect.opencv import cv2
+from ganspect.progress import print_warning
 from ganspect.runtime.bench.curve import read_curve
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.engines import EngineCache
@@ -81,6 +82,21 @@ def test_records_of_the_device_nested_deeply_count_as_empty(bundle: Path, capsys
     assert EngineCache(opened).records() == []
     assert read_verified(opened) == []
     assert " ".join(capsys.readouterr().out.split()).count("cannot be read") == 2
+
+
+def test_an_index_with_half_a_surrogate_counts_as_empty_and_is_written_anew(bundle: Path):
+    cache = EngineCache(open_bundle(bundle))
+    key = cache.key("openvino", "2026.4", "CPU", "fp32", "score", bundle / "score.onnx")
+    cache.put([key], b"engine")
+    _change(bundle / "engines/engines.json", "engines", 0, "file", value="\ud800")
+    cache.put([key], b"engine")
+    assert [record.file for record in cache.records()] != ["\ud800"]
+    assert cache.get_or_build([key], bytes)[1] == "cached"
+
+
+def test_a_warning_shows_no_secret(capsys: pytest.CaptureFixture[str]):
+    print_warning("rtsp://u:hunter2@host/x.engine\x1b is gone")
+    assert capsys.readouterr().out.strip() == r"warning: rtsp://***@host/x.engine\x1b is gone"
 
 
 def test_results_nested_deeply_are_not_ours(tmp_path: Path):
@@ -220,7 +236,9 @@ def test_folders_of_a_station_that_cannot_be(tmp_path: Path, text: str, reason: 
         read_station(tmp_path / "station.yaml")
 
 
-@pytest.mark.parametrize("curve", ["x", [], {"iterations": [1]}, {"iterations": "x", "random_start": [{}]}, 3])
+@pytest.mark.parametrize(
+    "curve", ["x", [], {"iterations": [1]}, {"iterations": [10**400], "encoder_start": None, "random_start": []}, 3]
+)
 def test_a_curve_that_is_none(tmp_path: Path, curve: object):
     (tmp_path / "metrics.json").write_text(json.dumps({"curve": curve}))
     with pytest.raises(DataError, match="is damaged"):
