@@ -11,17 +11,18 @@
 """
 
 import hashlib
-import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from ganspect.errors import BundleError, CalibrationError
-from ganspect.files import sha256_of, write_atomically
+from ganspect.errors import BundleError, CalibrationError, one_line
+from ganspect.files import checked_json, plain_file, sha256_of, write_atomically
 from ganspect.records import SCHEMA_VERSION, CalibrationRecord, Calibrations, Manifest, Record
 
 MANIFEST = "manifest.json"
@@ -84,8 +85,13 @@ class Bundle:
         return any(form in graph.variants for graph in self.manifest.graphs.values() for form in variants)
 
     def starts(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Return the stored random start latents, (R,D) float32."""
-        return load_file(self.folder / "starts.safetensors")["latent"]
+        """Return the stored random start latents, (R,D) float32.
+
+        Raises:
+            BundleError: the file is missing, or holds something else.
+        """
+        shapes = {"latent": (None, self.manifest.latent.size)}
+        return _arrays(self.folder / "starts.safetensors", shapes, np.float32)["latent"]
 
     def require_calibration(self) -> CalibrationRecord:
         """Return the calibration in force.
@@ -104,10 +110,11 @@ class Bundle:
 
         Raises:
             CalibrationError: the bundle was never calibrated.
-            BundleError: the file is missing or was changed.
+            BundleError: the file is missing, was changed, or holds something else.
         """
         record = self.require_calibration()
-        maps = load_file(_require_hash(self.folder, record.statistics_file, record.statistics_sha256))
+        path = _require_hash(self.folder, record.statistics_file, record.statistics_sha256)
+        maps = _arrays(path, dict.fromkeys(("pixel_mean", "pixel_deviation"), self.manifest.image.size_hw), np.float32)
         return PixelStatistics(mean=maps["pixel_mean"], deviation=maps["pixel_deviation"])
 
     def pixel_inputs(
@@ -132,7 +139,7 @@ class Bundle:
 
         Raises:
             CalibrationError: the bundle was never calibrated, or by a version that kept none.
-            BundleError: the file is missing or was changed.
+            BundleError: the file is missing, was changed, or holds something else.
         """
         record = self.require_calibration()
         if record.tiles_file is None or record.tiles_sha256 is None:
@@ -140,7 +147,9 @@ class Bundle:
                 f"the calibration of {self.folder} kept no images to compare on; calibrate it again with: "
                 f"ganspect calibrate {self.folder} FOLDER_OF_NORMAL_IMAGES"
             )
-        return load_file(_require_hash(self.folder, record.tiles_file, record.tiles_sha256))["tiles"]
+        image = self.manifest.image
+        path = _require_hash(self.folder, record.tiles_file, record.tiles_sha256)
+        return _arrays(path, {"tiles": (None, *image.size_hw, image.channels)}, np.uint8)["tiles"]
 
 
 def open_bundle(folder: Path, *, check: Check | None = None) -> Bundle:
@@ -154,7 +163,7 @@ def open_bundle(folder: Path, *, check: Check | None = None) -> Bundle:
         BundleError: it is missing, incomplete, changed, newer than this ganspect, points outside itself, or is not
             trusted.
     """
-    if not (folder / MANIFEST).is_file():
+    if not os.path.isfile(folder / MANIFEST):
         raise BundleError(f"{folder} is no bundle (it has no {MANIFEST}); give the folder that 'ganspect export' wrote")
     # Each file is read once: what was checked is what is parsed, whoever replaces it meanwhile.
     content, calibration = _content(folder / MANIFEST), _content_if_any(folder / CALIBRATION)
@@ -184,35 +193,66 @@ def _entries(folder: Path, content: bytes | None) -> list[CalibrationRecord]:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return plain_file(path)
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
+    except ValueError as error:
+        raise BundleError(f"{path} is damaged: {error}; copy the bundle again") from error
 
 
 def _content_if_any(path: Path) -> bytes | None:
-    return _content(path) if path.exists() else None
+    return _content(path) if os.path.lexists(path) else None
 
 
 def _parse(path: Path, text: bytes, model: type[RecordT]) -> RecordT:
     try:
-        content = json.loads(text)
+        content = checked_json(text)
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is damaged: it is no JSON with a schema_version; copy the bundle again") from error
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or version > SCHEMA_VERSION:
         raise BundleError(
             f"{path} has schema version {version!r}, at most {SCHEMA_VERSION} can be read; run: pip install -U ganspect"
         )
     try:
         return model.model_validate(content)
     except ValidationError as error:
+        # Its values are none of the sentence: they may be anything, and long.
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise BundleError(f"{path}: {key!r}: {first['msg'].lower()}; export the bundle again") from error
 
 
+def _arrays(
+    path: Path, shapes: Mapping[str, tuple[int | None, ...]], dtype: type[np.generic]
+) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """Read arrays that must have these names, this type and these shapes; None: one or more.
+
+    Raises:
+        BundleError: the file is missing, damaged, or holds other arrays.
+    """
+    try:
+        arrays = load_file(path)
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        raise BundleError(f"{path} cannot be read as arrays: {one_line(error)}; copy the bundle again") from error
+    for name, shape in shapes.items():
+        given = arrays[name].shape if name in arrays else ()
+        fits = len(given) == len(shape) and all(
+            have > 0 if want is None else have == want for have, want in zip(given, shape, strict=True)
+        )
+        if not fits or arrays[name].dtype != dtype:
+            expected = ", ".join("N" if side is None else str(side) for side in shape)
+            kind = np.dtype(dtype).name
+            raise BundleError(f"{path} lacks {name!r} as {kind} of shape ({expected}); copy the bundle again")
+    return arrays
+
+
 def _inside(folder: Path, name: str) -> Path:
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+        path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, a link to itself
+        raise BundleError(f"{folder} names the file {name!r}, which no file can be called; copy it again") from error
     if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
         raise BundleError(f"{folder} names the file {name!r} outside itself; do not use this bundle")
     return path
@@ -222,6 +262,10 @@ def _require_hash(folder: Path, name: str, sha256: str) -> Path:
     path = _inside(folder, name)
     if not path.is_file():
         raise BundleError(f"{folder} lacks {name}; copy the bundle again from where it was exported")
-    if sha256_of(path) != sha256:
+    try:
+        actual = sha256_of(path)
+    except OSError as error:
+        raise BundleError(f"{folder / name} cannot be read: {error.strerror}; mend its permissions") from error
+    if actual != sha256:
         raise BundleError(f"{folder / name} was changed (its SHA-256 is not the recorded one); copy the bundle again")
     return path

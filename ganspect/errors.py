@@ -16,8 +16,17 @@
     └── VerificationError         exported graphs do not agree with PyTorch (exit status 1, not 2)
 
 A message says what was given, what was expected and what to do about it. The command line prints it
-without a traceback and ends with status 2 (1 for VerificationError).
+without a traceback and ends with status 2 (1 for VerificationError). Whatever was given, a message is one line that
+a terminal can show, of bounded length, and without credentials.
 """
+
+from ganspect.redaction import redacted
+
+_HEAD, _TAIL = 1_000, 400
+"""Signs that are kept of a message that is longer: what is wrong stands at its start, what to do at its end."""
+
+_READ = 10_000
+"""Signs at either end in which credentials are looked for; more, so that none is cut in two where it is shown."""
 
 
 def one_line(error: BaseException, most: int = 300) -> str:
@@ -25,8 +34,22 @@ def one_line(error: BaseException, most: int = 300) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, without credentials: control signs and halves of surrogates are written as escapes."""
+    if len(text) > 2 * _READ:
+        text = f"{text[:_READ]} … {text[-_READ:]}"
+    shown = redacted(text)
+    if not shown.isprintable():
+        shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in shown)
+    return shown if len(shown) <= _HEAD + _TAIL else f"{shown[:_HEAD]} … {shown[-_TAIL:]}"
+
+
 class GanspectError(Exception):
     """Base of every error raised on purpose; catch this one to catch them all."""
+
+    def __str__(self) -> str:
+        """Return the message as it may be shown; names and values in it may come from anywhere."""
+        return printable(super().__str__())
 
 
 class ConfigError(GanspectError):

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any
 from ganspect.errors import OutputError, one_line
 
 _READ_BYTES = 1 << 20
+JSON_BYTES = 64 << 20
+"""The largest JSON file that is read; a calibration on a million images is not so large."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -65,6 +68,63 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
+def read_json(path: Path) -> Any:
+    """Read JSON that may come from anywhere: see `plain_file` and `checked_json`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file, or no such JSON.
+    """
+    return checked_json(plain_file(path))
+
+
+def plain_file(path: Path) -> bytes:
+    """Read a regular file of at most `JSON_BYTES`; a pipe or a device may give bytes without end.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is no file")
+    with path.open("rb") as file:
+        content = file.read(JSON_BYTES + 1)
+    if len(content) > JSON_BYTES:
+        raise ValueError(f"{path} is larger than {JSON_BYTES >> 20} MB")
+    return content
+
+
+def checked_json(content: bytes) -> Any:
+    """Return what JSON holds, its texts such as can be written; see `plain_json` for the rest.
+
+    Raises:
+        ValueError: it is no such JSON.
+    """
+    value = plain_json(content)
+    if rb"\ud" in content.lower():
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate is a UnicodeError, which is a ValueError
+    return value
+
+
+def plain_json(text: str | bytes) -> Any:
+    """Return what JSON holds, with finite numbers only.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply, or has NaN, infinity or a number beyond all bounds.
+    """
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
+
+
 @contextlib.contextmanager
 def new_folder(path: Path, *, what: str) -> Iterator[Path]:
     """Fill a hidden folder and put it in place of `path` only when the block ends without an error.
@@ -92,7 +152,7 @@ def require_replaceable(path: Path, *, marker: str) -> None:
     Raises:
         OutputError: `path` is a file, or a folder with other content.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         return
     if not path.is_dir():
         raise OutputError(f"{path} is a file, a folder was expected; choose another --out")
@@ -107,7 +167,7 @@ def require_writable(folder: Path, *, free_mb: int = 50) -> Path:
         OutputError: it cannot be created or written, or has less than `free_mb` MB left.
     """
     for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
+        if os.path.exists(place) and not place.is_dir():
             raise OutputError(f"cannot write into {folder}: {place} is no folder; choose another one")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,17 @@ It is not in the base install: pip's wheel has no GStreamer and would hide the b
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 
 from ganspect.errors import MissingDependencyError
+
+LARGEST_PIXELS = 100_000_000
+"""Images and frames with more pixels than this are refused before they are decoded."""
+
+# OpenCV reads it once, when it is loaded.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(LARGEST_PIXELS))
 
 try:
     import cv2
@@ -17,7 +24,7 @@ except ImportError as error:
         "(on a Jetson use the system's: python3 -m venv --system-site-packages)"
     ) from error
 
-__all__ = ["cv2", "silenced"]
+__all__ = ["LARGEST_PIXELS", "cv2", "silenced"]
 
 
 _lock = threading.Lock()

@@ -3,6 +3,8 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ganspect.errors import printable
+
 
 def progress_bar() -> Progress:
     """Return a bar with count, time left and a free text `detail`: pass `detail=""` when adding a task.
@@ -23,4 +25,4 @@ def progress_bar() -> Progress:
 def print_warning(sentence: str, console: Console | None = None) -> None:
     """Print `warning: SENTENCE` in yellow, on one line whatever the width, on standard output unless told otherwise."""
     console = console or Console()
-    console.print(f"warning: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"warning: {printable(sentence)}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 manifest = Manifest.model_validate_json(path.read_bytes())
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,24 +15,27 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 Mode: TypeAlias = Literal["search", "encoder"]
 """What verdicts come from: the latent search, or the encoder's score alone."""
 
+Side = Annotated[int, Field(ge=1, le=16_384)]
+"""Of an image in pixels; a damaged manifest must not ask for all memory."""
+
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 
 
 class Record(BaseModel):
-    """A part of the manifest or the calibration; unknown keys are refused."""
+    """A part of the manifest or the calibration; unknown keys and numbers without end are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ImageRecord(Record):
     """The model's input; see `ganspect.config.ImageSettings` for the fields shared with recipes."""
 
-    size_hw: tuple[int, int]
+    size_hw: tuple[Side, Side]
     channels: Literal[1, 3]
     colour_order: Literal["grey", "rgb"]
     bits: Literal[8, 12, 16]
     fit: Literal["resize", "tiles"]
-    overlap: float
+    overlap: Annotated[float, Field(ge=0, le=0.9)]
 
 
 class LatentRecord(Record):
@@ -42,7 +45,7 @@ class LatentRecord(Record):
     dimension by its own mean and deviation, are stored beside the graphs.
     """
 
-    size: int
+    size: Annotated[int, Field(ge=1, le=1_000_000)]
     prior: Literal["normal"] = "normal"
     scale: float = 1.0
 
@@ -50,9 +53,9 @@ class LatentRecord(Record):
 class SearchRecord(Record):
     """The search as frozen into the graphs; `steps` is the default K and may be changed at run time."""
 
-    steps: int
-    burn_in: int
-    restarts: int
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    burn_in: Annotated[int, Field(ge=0)]
+    restarts: Annotated[int, Field(ge=1, le=10_000)]
     learning_rate: float
     beta1: float
     beta2: float
@@ -251,7 +254,7 @@ class CalibrationRecord(Record):
     created: str
     images: str
     rate_asked: float | None
-    steps: int
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
     search: Threshold
     encoder: Threshold | None
     n_statistics: int

@@ -13,10 +13,11 @@ _LEAST = 3
 """Shorter texts are not hidden by themselves: they would tear holes into every message."""
 
 _SECRETS: set[str] = set()
-_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'/]*@")
-_QUERY = re.compile(r"(://[^\s\"']*?\?)([^\s\"']+)")
+# Repetitions are bounded, or a long text of the right signs would take time for each pair of them.
+_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}:/{1,2})[^\s]{0,4000}@")
+_QUERY = re.compile(r"(://[^\s\"']{0,4000}?\?)([^\s\"']+)")
 _NAMED = re.compile(
-    r"(?i)\b((?:user|login|pw|pwd|pass|passwd|password|token|secret|api[-_]?key|key|auth)(?:[-_][a-z]+)?\s*=\s*)[^\s&;,\"'*]+"
+    r"(?i)\b((?:user|login|pw|pwd|pass|passwd|password|token|secret|api[-_]?key|key|auth)(?:[-_][a-z]{1,40})?\s{0,9}=\s{0,9})[^\s&;,\"'*]+"
 )
 
 

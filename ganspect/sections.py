@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ganspect.bounded_yaml import TEXT_BYTES, load_yaml
 from ganspect.errors import ConfigError
 from ganspect.records import PRECISIONS, Precision
 from ganspect.redaction import redacted
@@ -24,19 +25,6 @@ class Section(BaseModel):
 
 
 SectionT = TypeVar("SectionT", bound=Section)
-
-
-class _OnceLoader(yaml.SafeLoader):
-    """YAML's safe loader, which would let the last of two keys of one name win without a word."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # As written, before merges (`<<`) are carried out, which may override keys on purpose.
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands there twice", problem_mark=node.start_mark)
-        return node
 
 
 def read_yaml(
@@ -54,7 +42,8 @@ def read_yaml(
         ConfigError: the file is missing or no YAML mapping, or an override has no `=`.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
+        with path.open("rb") as file:
+            content = load_yaml(file.read(TEXT_BYTES + 1))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(f"cannot read the {what} {path}: {reason}; give a YAML file such as {such_as}") from error
@@ -108,7 +97,9 @@ def known_precision(name: str) -> Precision:
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {override!r} has no 'key=value' form; write for example --set data.source=images")
+        raise ConfigError(
+            f"--set {override!r} has no '=' between a key and its value; write for example --set data.source=images"
+        )
     *sections, last = key.split(".")
     place = content
     for section in sections:
@@ -116,7 +107,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise ConfigError(f"--set {override!r}: {section!r} is no section; remove what follows the dot")
     try:
-        place[last] = yaml.safe_load(text)
+        place[last] = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from error
 

@@ -8,7 +8,6 @@ for; all others are left alone, and built anew when they are asked for.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,7 +20,7 @@ from rich.console import Console
 
 from ganspect.bundle import Bundle
 from ganspect.errors import OutputError
-from ganspect.files import locked, write_atomically
+from ganspect.files import locked, read_json, write_atomically
 from ganspect.progress import print_warning
 from ganspect.records import Precision, Record
 
@@ -179,7 +178,7 @@ class EngineCache:
         if not path.exists():
             return []
         try:
-            return list(_Index.model_validate(json.loads(path.read_text(encoding="utf-8"))).engines)
+            return list(_Index.model_validate(read_json(path)).engines)
         except (OSError, ValueError, ValidationError):
             print_warning(f"{path} cannot be read; its engines are built again")
             return []
@@ -202,10 +201,13 @@ class EngineCache:
 
     def _read(self, record: EngineRecord) -> Array | None:
         path = self._folder / record.file
-        if path.parent != self._folder or not path.is_file() or not path.stat().st_size:
+        try:
+            if path.parent != self._folder or not path.is_file() or not path.stat().st_size:
+                return None
+            # Copy on write: runtimes ask for memory that could be written, and none writes.
+            content: Array = np.memmap(path, np.uint8, mode="c")
+        except (OSError, ValueError):  # a name that no file can have, or one that may not be read
             return None
-        # Copy on write: runtimes ask for memory that could be written, and none writes.
-        content: Array = np.memmap(path, np.uint8, mode="c")
         return content if hashlib.sha256(content.data).hexdigest() == record.sha256 else None
 
     def _other(self, keys: Sequence[EngineKey]) -> EngineRecord | None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from ganspect.errors import OutputError
-from ganspect.files import require_replaceable, require_writable
+from ganspect.files import plain_json, require_replaceable, require_writable
 from ganspect.runtime.capture import Shot
 from ganspect.runtime.verdict import Verdict
 
@@ -136,7 +136,7 @@ def _is_ours(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             line = file.readline(1 << 20)
-        return not line or set(json.loads(line)) == set(KEYS)
+        return not line or set(plain_json(line)) == set(KEYS)
     except (OSError, ValueError, TypeError):
         return False
 

@@ -129,7 +129,7 @@ def test_the_search_cannot_track_the_encoder_score(recipe_file):
 
 
 def test_an_override_without_equals_is_refused(recipe_file):
-    assert "--set 'seed' has no 'key=value' form" in _refusal(recipe_file, "seed")
+    assert "--set 'seed' has no '=' between a key and its value" in _refusal(recipe_file, "seed")
 
 
 def test_an_override_below_a_value_is_refused(recipe_file):

@@ -3,6 +3,7 @@
 ganspect --help
 """
 
+import io
 import signal
 import sys
 from types import FrameType
@@ -15,7 +16,7 @@ from ganspect.cli.judging import bench, doctor, evaluate, screen, verify
 from ganspect.cli.making import build, calibrate, demo, export, train
 from ganspect.cli.station import history, run
 from ganspect.cli.trust import new_key, sign
-from ganspect.errors import GanspectError, VerificationError
+from ganspect.errors import GanspectError, VerificationError, printable
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no public name for it
 
@@ -58,6 +59,9 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 def main() -> NoReturn:
     """Run a command; an error of ganspect's ends with one sentence and status 2 (failed verification: 1)."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need be no text
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="ganspect", standalone_mode=False)
     except _UsageError as error:
@@ -71,8 +75,8 @@ def main() -> NoReturn:
 
 def _usage_sentence(error: Any) -> str:
     command = "ganspect" if error.ctx is None else error.ctx.command_path
-    message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
-    return f"{message[0].lower()}{message[1:]}; see: {command} --help"
+    message = error.format_message().replace("Value error, ", "").strip().rstrip(".") or "it cannot be understood"
+    return printable(f"{message[0].lower()}{message[1:]}; see: {command} --help")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

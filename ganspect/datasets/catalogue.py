@@ -35,9 +35,9 @@ def open_dataset(source: str, *, split_seed: int = 0, path: Path | None = None) 
     if name in NAMES:
         return load_mnist(source, name, argument, path)
     place = Path(source).expanduser()
-    if place.is_dir():
+    if os.path.isdir(place):
         return load_folder(source, place)
-    if place.is_file() and place.suffix == ".npz":
+    if os.path.isfile(place) and place.suffix == ".npz":
         return load_npz(source, place)
     raise _unknown(source, place)
 
@@ -60,7 +60,7 @@ def _open_elpv(source: str, kind: str | None, split_seed: int) -> Dataset:
 
 
 def _unknown(source: str, place: Path) -> DataError:
-    if place.is_file():
+    if os.path.isfile(place):
         return DataError(f"{source} is a file, but no .npz; give a folder of images or an .npz file")
     if os.sep in source or place.suffix == ".npz":
         return DataError(f"{source} does not exist; give a folder of images, an .npz file, or {', '.join(NAMES)}")

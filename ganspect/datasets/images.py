@@ -15,14 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ganspect.errors import ImageError
-from ganspect.opencv import cv2, silenced
+from ganspect.opencv import LARGEST_PIXELS, cv2, silenced
 from ganspect.preprocess import Frame
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """File names that are taken for images, in any case."""
-
-LARGEST_PIXELS = 100_000_000
-"""Images with more pixels than this are refused before they are decoded."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -35,6 +32,7 @@ class _Header(NamedTuple):
     width: int
     height: int
     complete: bool
+    bits: int = 16
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -74,6 +72,8 @@ def _check(path: Path, content: bytes) -> None:
             f"{path} is {header.width}x{header.height} pixels, at most {LARGEST_PIXELS // 10**6} megapixels are read; "
             "scale it down or cut it"
         )
+    if header.bits > 16:
+        raise ImageError(f"{path} holds {header.bits} bit values, 8 or 16 bit integers were expected; convert it")
     if not header.complete:
         raise ImageError(f"{path} is truncated or corrupt; copy it again")
 
@@ -140,13 +140,16 @@ def _jpeg(content: bytes) -> _Header:
 
 
 def _tiff(content: bytes) -> _Header:
-    """Read width and height from the first directory; libtiff itself refuses what is truncated."""
+    """Read size and bits from the first directory; libtiff itself refuses what is truncated."""
     order = _TIFF_ORDER[content[:4]]
     (directory,) = struct.unpack_from(f"{order}4xI", content)
     (count,) = struct.unpack_from(f"{order}H", content, directory)
-    sides = {256: 0, 257: 0}
+    found = {256: 0, 257: 0, 258: 1}
     for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(f"{order}HH", content, entry)
-        if tag in sides:
-            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), content, entry + 8)
-    return _Header(sides[256], sides[257], True)
+        tag, kind, values = struct.unpack_from(f"{order}HHI", content, entry)
+        if tag in found:
+            place = entry + 8
+            if kind == 3 and values > 2:  # do not fit here: one for each channel
+                (place,) = struct.unpack_from(f"{order}I", content, place)
+            (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), content, place)
+    return _Header(found[256], found[257], True, found[258])

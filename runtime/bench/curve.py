@@ -3,15 +3,17 @@
 curve = read_curve(Path("report/metrics.json"))
 """
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
 
 from ganspect.errors import DataError
+from ganspect.files import read_json
+from ganspect.records import Record
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(Record):
     """AUROC of the best score after so many iterations.
 
     Attributes:
@@ -20,7 +22,7 @@ class Curve:
         random_start: at each.
     """
 
-    iterations: tuple[int, ...]
+    iterations: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...]
     encoder_start: tuple[float, ...] | None
     random_start: tuple[float, ...]
 
@@ -32,12 +34,14 @@ def read_curve(path: Path) -> Curve:
         DataError: it cannot be read, or the evaluation drew no curve.
     """
     try:
-        curve = json.loads(path.read_text(encoding="utf-8"))["curve"]
+        curve = read_json(path)["curve"]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; give the metrics.json of an evaluation") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no metrics.json of 'ganspect evaluate'; give one") from error
     if curve is None:
         raise DataError(f"{path} has no curve; make one with: ganspect evaluate BUNDLE DATA --curve --out DIR")
-    encoder = curve["encoder_start"]
-    return Curve(tuple(curve["iterations"]), None if encoder is None else tuple(encoder), tuple(curve["random_start"]))
+    try:
+        return Curve.model_validate(curve)
+    except ValidationError as error:
+        raise DataError(f"the curve in {path} is damaged; make it again with: ganspect evaluate --curve") from error

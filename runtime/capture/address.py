@@ -50,7 +50,7 @@ def read_address(text: str) -> Address:
     if colon and scheme == "basler":
         return Address("basler", text, text)
     if colon and scheme == "watch":
-        return Address("watch", text, text, _expanded(rest))
+        return Address("watch", text, redacted(text), _expanded(rest))
     if "://" in text and scheme.lower() in _NETWORK:
         _hide_login(rest)
         return Address("network", text, redacted(text))
@@ -78,7 +78,7 @@ def _hide_login(rest: str) -> None:
 def _expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~somebody who is not there
+    except (RuntimeError, ValueError):  # ~somebody who is not there, or whom nobody can be called
         return Path(text)
 
 

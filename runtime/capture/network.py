@@ -8,7 +8,7 @@ from ganspect.errors import SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime.capture.address import Address
 from ganspect.runtime.capture.source import SourceSettings
-from ganspect.runtime.capture.video import LiveCapture, opened_capture
+from ganspect.runtime.capture.video import LiveCapture, opened_capture, require_size
 
 
 class NetworkSource(LiveCapture):
@@ -33,6 +33,7 @@ class NetworkSource(LiveCapture):
                 f"{self.name} cannot be opened within {settings.open_timeout_s:g} s; check that the camera is on, and "
                 "its address, user and password (ffprobe URL shows what it says)"
             )
+        require_size(self._capture, self.name)
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)
         self.frames_per_s = frames_per_s if 0 < frames_per_s < 1000 else None
 

@@ -40,6 +40,8 @@ def open_source(source: str | Address, settings: SourceSettings = AS_IT_COMES) -
             f"{address.shown!r} does not exist; give an image, a folder of images, a video file, a camera number, "
             "rtsp://…, http://…, gst:PIPELINE, basler:SERIAL or watch:FOLDER"
         )
+    if address.kind in ("image", "video") and not address.path.is_file():
+        raise SourceError(f"{address.shown!r} is neither a file nor a folder (a pipe or socket?); give one of these")
     if address.kind == "folder":
         return FolderSource(address.text, address.path)
     if address.kind == "image":

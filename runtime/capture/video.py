@@ -4,6 +4,7 @@ A container may promise more frames than can be decoded: a file that was cut off
 warning says so. Promises are compared in time too, because of files with gaps, whose count is that of time slots.
 """
 
+import math
 import os
 import re
 import time
@@ -14,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ganspect.errors import SourceError
-from ganspect.opencv import cv2, silenced
+from ganspect.opencv import LARGEST_PIXELS, cv2, silenced
 from ganspect.preprocess import Frame
 from ganspect.runtime.capture.source import AS_IT_COMES, Shot, Source, SourceSettings
 
@@ -44,6 +45,7 @@ class VideoSource(Source):
         )
         if not self._capture.isOpened():
             raise SourceError(f"{name} is neither an image nor a video that OpenCV can read, or is damaged; convert it")
+        require_size(self._capture, name)
         self._first = decode(self._capture)
         if self._first is None:
             self.close()
@@ -66,6 +68,8 @@ class VideoSource(Source):
 
     def _position_ms(self, index: int) -> float:
         position_ms = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        if not math.isfinite(position_ms):
+            position_ms = 0.0  # a damaged file's clock
         if position_ms > 0 or index == 0 or self.frames_per_s is None:
             return max(0.0, position_ms)
         return index * 1000 / self.frames_per_s
@@ -148,6 +152,21 @@ def opened_capture(target: str | int, api: int = cv2.CAP_ANY, options: Mapping[i
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with silenced():
         return cv2.VideoCapture(target, api, [number for pair in options.items() for number in pair])
+
+
+def require_size(capture: Any, name: str) -> None:
+    """Refuse what would take all memory, before its first frame is decoded; frees the capture then.
+
+    Raises:
+        SourceError: its frames are larger than `LARGEST_PIXELS`.
+    """
+    width, height = (capture.get(key) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > LARGEST_PIXELS:
+        capture.release()
+        raise SourceError(
+            f"{name} has frames of {width:.0f}x{height:.0f} pixels, at most {LARGEST_PIXELS // 10**6} megapixels are "
+            "read; is it damaged?"
+        )
 
 
 def _ask(capture: Any, settings: SourceSettings) -> None:

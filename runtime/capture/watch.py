@@ -8,6 +8,7 @@ cannot after that is moved to `failed`. Files are looked for, not waited for: a 
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -110,7 +111,7 @@ class WatchSource(Source):
             SourceError: it is not there, or files cannot be moved out of it.
         """
         folder = address.path
-        if folder is None or not folder.is_dir():
+        if folder is None or not os.path.isdir(folder):
             raise SourceError(f"{address.shown}: there is no such folder; create it, or correct the path")
         super().__init__(address.shown, length=None, many=True)
         self._folder = folder
@@ -121,6 +122,8 @@ class WatchSource(Source):
         self._closed = threading.Event()
         try:
             for name in (DONE, FAILED):
+                if (folder / name).is_symlink():
+                    raise SourceError(f"{address.shown}: {name}/ is a link; files move within the folder: remove it")
                 require_writable(folder / name)
         except OutputError as error:
             raise SourceError(f"{address.shown}: inspected files move to {DONE}/, but {error}") from error

@@ -5,6 +5,7 @@ show_history(Path("station"), camera="left", verdict="anomalous", since="2h")
 
 import csv
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def show_history(
     """
     query = Query(camera, verdict, read_time(since), read_time(until), limit=limit, label=label, disagree=disagree)
     _require_sense(query, form, out)
-    path = data / HISTORY if data.is_dir() else data
+    path = data / HISTORY if os.path.isdir(data) else data
     with History.open(path, read_only=True) as history:
         if form == "table":
             print_table(history, query)
@@ -102,7 +103,7 @@ def _export(history: History, query: Query, form: Format, out: Path) -> None:
         with new_file(out) as partial:
             write_parquet(history.records(query), partial)
         return
-    with new_file(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with new_file(out) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         _write(history.records(query), form, file)
 
 

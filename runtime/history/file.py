@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ganspect.errors import OutputError, one_line
 from ganspect.files import require_writable
-from ganspect.runtime.history.schema import bring_up_to_date
+from ganspect.runtime.history.schema import bring_up_to_date, require_ours
 
 _BUSY_MS = 5_000
 _File = TypeVar("_File", bound="HistoryFile")
@@ -69,23 +69,20 @@ class HistoryFile:
         """
         if not read_only:
             require_writable(path.absolute().parent)
-        elif not path.is_file():
+        elif not os.path.isfile(path):
             raise OutputError(f"there is no history at {path}; give the data folder of a station that has run")
-        try:
-            target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
-            connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-            if not read_only:
-                # Only a new file heeds it, and only before WAL; an older one uses the pages again that pruning frees.
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                bring_up_to_date(connection, str(path))
-            connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some space"
-            ) from error
+        target = f"{path.absolute().as_uri()}?mode={'rwc' if not read_only else _reading(path)}"
+        with contextlib.ExitStack() as closing:
+            try:
+                connection = sqlite3.connect(target, uri=True, check_same_thread=False, isolation_level=None)
+                closing.callback(connection.close)
+                _prepare(connection, str(path), read_only=read_only)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise OutputError(
+                    f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some "
+                    "space"
+                ) from error
+            closing.pop_all()
         return cls(path, connection)
 
     @contextlib.contextmanager
@@ -130,11 +127,21 @@ class HistoryFile:
         Raises:
             OutputError: the file cannot be read.
         """
-        try:
-            with self._lock:
-                return self._connection.execute(question, values).fetchall()
-        except sqlite3.Error as error:
-            raise OutputError(f"cannot read {self.path}: {one_line(error)}") from error
+        with self.using() as connection:
+            return connection.execute(question, values).fetchall()
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[sqlite3.Connection]:
+        """Have the file alone, for one statement.
+
+        Raises:
+            OutputError: it is damaged, or cannot be read or written.
+        """
+        with self._lock:
+            try:
+                yield self._connection
+            except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+                raise OutputError(f"{self.path} cannot be used ({one_line(error)}); is it damaged, or full?") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -150,6 +157,19 @@ class HistoryFile:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _prepare(connection: sqlite3.Connection, name: str, *, read_only: bool) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    require_ours(connection, name)
+    if not read_only:
+        # Only a new file heeds it, and only before WAL; an older one uses the pages again that pruning frees.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        bring_up_to_date(connection, name)
+    connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
 
 
 def _reading(path: Path) -> str:

@@ -5,6 +5,10 @@ Query(camera="left", verdict="anomalous", since_ns=…)
 
 from dataclasses import dataclass
 
+from ganspect.errors import ConfigError
+
+_LARGEST = 2**63
+
 
 @dataclass(frozen=True)
 class Query:
@@ -33,6 +37,18 @@ class Query:
     uid: str | None = None
     label: str | None = None
     disagree: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no verdict can have.
+
+        Raises:
+            ConfigError: a camera that no station can name, or a number beyond what SQLite can count.
+        """
+        if self.camera is not None and not self.camera.isprintable():
+            raise ConfigError(f"{self.camera!r} is no name of a camera; give one of the station file's")
+        for name in ("since_ns", "until_ns", "limit", "before"):
+            if not -_LARGEST <= (getattr(self, name) or 0) < _LARGEST:
+                raise ConfigError(f"{name.removesuffix('_ns')} is beyond what can be counted; give less")
 
     @property
     def where(self) -> tuple[str, list[object]]:

@@ -40,16 +40,38 @@ _STEPS = {
 }
 
 
+_FOREIGN = """
+    SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger') OR type = 'table' AND name NOT LIKE 'sqlite_%'
+    AND NOT (sql LIKE 'CREATE TABLE %' AND upper(sql) LIKE '%STRICT')
+"""
+
+
+def require_ours(connection: sqlite3.Connection, name: str) -> None:
+    """Prove that a file has plain tables only: views and triggers of a file from elsewhere may run without end.
+
+    Raises:
+        OutputError: it has other things, or was written by a newer ganspect.
+    """
+    _known_version(connection, name)
+    if connection.execute(_FOREIGN).fetchone()[0]:
+        raise OutputError(f"{name} has views, triggers or tables that no history has; move it away")
+
+
+def _known_version(connection: sqlite3.Connection, name: str) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if not 0 <= version <= VERSION:
+        raise OutputError(
+            f"{name} was written by a newer ganspect (schema {version}, this one knows {VERSION}); upgrade ganspect"
+        )
+    return version
+
+
 def bring_up_to_date(connection: sqlite3.Connection, name: str) -> None:
     """Create the tables, or change those of an older version.
 
     Raises:
         OutputError: the file was written by a newer ganspect.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise OutputError(
-            f"{name} was written by a newer ganspect (schema {version}, this one knows {VERSION}); upgrade ganspect"
-        )
+    version = _known_version(connection, name)
     for step in range(version + 1, VERSION + 1):
         connection.executescript(f"BEGIN; {_STEPS[step]} PRAGMA user_version = {step}; COMMIT;")

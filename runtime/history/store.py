@@ -5,7 +5,6 @@ with History.open(path) as history:
     for record in history.records(Query(verdict="anomalous", limit=20)): ...
 """
 
-import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +14,7 @@ from ganspect.errors import EntryError, one_line
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.file import HistoryFile
 from ganspect.runtime.history.query import ALL, Query
+from ganspect.runtime.history.reading import read_record
 
 HISTORY = "history.sqlite"
 _PAGE = 500
@@ -94,12 +94,13 @@ class History(HistoryFile):
         last, where, values = self._before(query), *query.where
         clause = f"{where} {'AND' if where else 'WHERE'} number > ? ORDER BY number LIMIT {_PAGE}"
         while True:
-            with self._lock:
-                rows = self._connection.execute(
+            with self.using() as connection:
+                rows = connection.execute(
                     f"SELECT number, label, labelled_ns, record FROM verdicts {clause}", (*values, last)
                 ).fetchall()
             for number, label, labelled_ns, record in rows:
-                yield {"number": number, **json.loads(record), "label": label, "labelled_ns": labelled_ns}
+                content = read_record(record, f"verdict {number} in {self.path}")
+                yield {"number": number, **content, "label": label, "labelled_ns": labelled_ns}
             if len(rows) < _PAGE:
                 return
             last = rows[-1][0]
@@ -109,51 +110,51 @@ class History(HistoryFile):
         if query.limit is None:
             return 0
         where, values = query.where
-        with self._lock:
-            numbers = self._connection.execute(
+        with self.using() as connection:
+            numbers = connection.execute(
                 f"SELECT number FROM verdicts {where} ORDER BY number DESC LIMIT ?", (*values, query.limit)
             ).fetchall()
         return int(numbers[-1][0]) - 1 if numbers else 0
 
     def after(self, number: int, limit: int) -> list[tuple[int, str, str, str, str]]:
         """Return number, uid, camera, verdict and record (JSON) of up to `limit` verdicts after a number."""
-        with self._lock:
-            return self._connection.execute(
+        with self.using() as connection:
+            return connection.execute(
                 "SELECT number, uid, camera, verdict, record FROM verdicts WHERE number > ? ORDER BY number LIMIT ?",
                 (number, limit),
             ).fetchall()
 
     def delivered(self, sink: str) -> int:
         """Return the number of the last verdict that a sink has delivered; a new one owes nothing of the past."""
-        with self._lock:
-            row = self._connection.execute("SELECT number FROM deliveries WHERE sink = ?", (sink,)).fetchone()
+        with self.using() as connection:
+            row = connection.execute("SELECT number FROM deliveries WHERE sink = ?", (sink,)).fetchone()
             if row is not None:
                 return int(row[0])
-            last = self._connection.execute("SELECT coalesce(max(number), 0) FROM verdicts").fetchone()[0]
-            self._connection.execute("INSERT INTO deliveries VALUES (?, ?)", (sink, last))
+            last = connection.execute("SELECT coalesce(max(number), 0) FROM verdicts").fetchone()[0]
+            connection.execute("INSERT INTO deliveries VALUES (?, ?)", (sink, last))
             return int(last)
 
     def count_after(self, number: int, verdicts: Collection[str] = ()) -> int:
         """Return how many verdicts come after a number, of some kinds or (none given) of all: what a sink owes."""
         chosen = f" AND verdict IN ({', '.join('?' * len(verdicts))})" if verdicts else ""
-        with self._lock:
-            found = self._connection.execute(
+        with self.using() as connection:
+            found = connection.execute(
                 f"SELECT count(*) FROM verdicts WHERE number > ?{chosen}", (number, *verdicts)
             ).fetchone()
             return int(found[0])
 
     def note_delivered(self, sink: str, number: int) -> None:
         """Note how far a sink has come."""
-        with self._lock:
-            self._connection.execute(
+        with self.using() as connection:
+            connection.execute(
                 "INSERT INTO deliveries VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET number = excluded.number",
                 (sink, number),
             )
 
     def label(self, uid: str, label: str | None) -> bool:
         """Note what a person says of a verdict, `normal` or `anomalous`, or None; return whether it is there."""
-        with self._lock:
-            changed = self._connection.execute(
+        with self.using() as connection:
+            changed = connection.execute(
                 "UPDATE verdicts SET label = ?, labelled_ns = ? WHERE uid = ?", (label, time.time_ns(), uid)
             )
             return changed.rowcount == 1
@@ -162,8 +163,8 @@ class History(HistoryFile):
         """Return how many verdicts of each kind the query chooses."""
         where, values = query.where
         found = dict.fromkeys(("normal", "anomalous", "undecided"), 0)
-        with self._lock:
-            rows = self._connection.execute(f"SELECT verdict, count(*) FROM verdicts {where} GROUP BY verdict", values)
+        with self.using() as connection:
+            rows = connection.execute(f"SELECT verdict, count(*) FROM verdicts {where} GROUP BY verdict", values)
             return found | dict(rows.fetchall())
 
 

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ganspect.errors import printable
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.store import History
 
@@ -26,15 +27,15 @@ def print_table(history: History, query: Query) -> None:
         at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
         table.add_row(
             at.strftime("%m-%d %H:%M:%S.%f")[:-3],
-            record["camera"],
+            printable(record["camera"]),
             record["verdict"],
             "–" if record["score"] is None else f"{record['score']:.4g}",
             f"{record['threshold']:.4g}",
             f"{record['latency_ms']['total']:.1f}",
             record["label"] or "",
-            record["id"][:8],
+            printable(record["id"][:8]),
         )
-    console = Console()
+    console = Console(markup=False)
     console.print(table)
     total = sum(counts.values())
     named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())

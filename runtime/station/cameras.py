@@ -6,6 +6,7 @@ arrival = cameras.take(timeout_s=0.5)
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -78,7 +79,9 @@ class Cameras:
         self._told_missed: dict[str, tuple[int, float]] = {}
         for camera in cameras:
             address = camera.address(folder)
-            if address.kind == "absent" or (address.kind == "watch" and address.path and not address.path.is_dir()):
+            if address.kind == "absent" or (
+                address.kind == "watch" and address.path and not os.path.isdir(address.path)
+            ):
                 open_source(address, camera.source_settings()).close()  # says what is wrong with it
             opening = self._opening(camera, address)
             buffer = _buffer(camera, address, self._bell, partial(on_missed, camera.name))

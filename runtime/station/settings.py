@@ -268,11 +268,21 @@ def read_station(path: Path) -> StationSettings:
     folder = path.absolute().parent
     trust = settings.trust
     paths = {
-        "bundle": folder / expanded(settings.bundle),  # a link stays one: it may be moved to another version
-        "data": (folder / expanded(settings.data)).resolve(),
-        "trust": trust and trust.model_copy(update={"public_key": folder / expanded(trust.public_key)}),
+        "bundle": _resolved(folder, settings.bundle, link=True),  # it may be moved to another version
+        "data": _resolved(folder, settings.data),
+        "trust": trust and trust.model_copy(update={"public_key": _resolved(folder, trust.public_key)}),
     }
     return settings.model_copy(update=paths)
+
+
+def _resolved(folder: Path, path: Path, *, link: bool = False) -> Path:
+    """Return a path of the file in full; a `link` stays one."""
+    try:
+        full = folder / expanded(path)
+        resolved = full.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a link to itself
+        raise ConfigError(f"{str(path)!r} is no path that a file or folder can have; correct it") from error
+    return full if link else resolved
 
 
 def expanded(path: Path) -> Path:
@@ -283,5 +293,5 @@ def expanded(path: Path) -> Path:
     """
     try:
         return path.expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"{path} names a user who is not there; write the path in full") from error
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"{str(path)!r} names a user who is not there; write the path in full") from error

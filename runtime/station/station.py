@@ -178,10 +178,7 @@ class Station:
         return self.swap.inspector
 
     def reload(self) -> None:
-        """Have the bundle opened anew, tried, and put in force; returns at once, from any thread or signal handler.
-
-        `swap.status()` says what becomes of it.
-        """
+        """Have the bundle opened anew, tried, and put in force; returns at once, see `swap.status()` for the rest."""
         self.swap.ask()
 
     @property

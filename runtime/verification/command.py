@@ -3,6 +3,7 @@
 ganspect verify bundle --backend openvino --precision bf16
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -126,7 +127,7 @@ def _open(folder: Path, check: Check | None) -> Bundle:
     try:
         return open_bundle(folder, check=check)
     except BundleError as error:
-        if not (folder / MANIFEST).is_file():
+        if not os.path.isfile(folder / MANIFEST):
             raise
         raise VerificationError(str(error)) from error
 

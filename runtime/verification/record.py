@@ -1,13 +1,12 @@
 """What was verified on this device: verification.json beside the calibration, by backend and precision."""
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ganspect.bundle import Bundle
 from ganspect.errors import OutputError
-from ganspect.files import write_atomically
+from ganspect.files import read_json, write_atomically
 from ganspect.progress import print_warning
 from ganspect.records import Mode, Precision, Record
 from ganspect.runtime.guard import Guard
@@ -79,7 +78,7 @@ def read_verified(bundle: Bundle) -> list[Verified]:
     if not path.exists():
         return []
     try:
-        return _Verifications.model_validate(json.loads(path.read_text(encoding="utf-8"))).entries
+        return _Verifications.model_validate(read_json(path)).entries
     except (OSError, ValueError, ValidationError):
         print_warning(f"{path} cannot be read; verify the bundle again")
         return []

@@ -105,7 +105,7 @@ def test_alpha_channel(tmp_path: Path) -> None:
 
 
 def test_floating_point_values(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds float32 values"):
+    with pytest.raises(ImageError, match="holds 32 bit values"):
         read_image(write(tmp_path / "a.tif", encoded(".tif", np.zeros((8, 8), np.float32))))
 
 
