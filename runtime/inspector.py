@@ -29,7 +29,7 @@ from ganspect.runtime.upcoming import Upcoming
 from ganspect.runtime.verdict import Verdict
 from ganspect.runtime.verification.choice import AUTO, open_verified
 
-_SIZES_KEPT = 32
+_SIZES_KEPT = 16
 """Frame sizes whose level of normal residuals is kept: cameras of several sizes take turns."""
 
 _VERDICTS: dict[Outcome, Literal["normal", "anomalous", "undecided"]] = {
