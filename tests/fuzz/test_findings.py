@@ -20,6 +20,7 @@ from ganspect.errors import BundleError, ConfigError, DataError, GanspectError, 
 from ganspect.files import plain_json
 from ganspect.opencv import cv2
 from ganspect.progress import print_warning
+from ganspect.redaction import redacted
 from ganspect.runtime.bench.curve import read_curve
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.engines import EngineCache
@@ -375,6 +376,10 @@ def test_a_message_can_be_shown(text: str, shown: str):
 @pytest.mark.parametrize("text", ["x" * 10**6, "://" * 10**5, "key=" * 10**5, "a://?" * 10**5, "key" + " " * 10**6])
 def test_a_long_text_is_searched_for_secrets_in_time(text: str):
     assert len(str(GanspectError(text))) < 1_500
+
+
+def test_a_long_word_is_no_scheme_to_be_looked_for_from_each_of_its_letters():
+    assert redacted("x" * 300_000 + "://u:pw@host").endswith("://***@host")
 
 
 def test_a_long_message_keeps_its_start_and_its_end():
