@@ -20,6 +20,7 @@ from ganspect.errors import BundleError, ConfigError, DataError, GanspectError, 
 from ganspect.files import plain_json
 from ganspect.opencv import cv2
 from ganspect.progress import print_warning
+from ganspect.redaction import redacted
 from ganspect.runtime.bench.curve import read_curve
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.engines import EngineCache
@@ -34,6 +35,7 @@ from tests.runtime.history.entries import entry
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     from fuzzing.artefacts import arrays, write_bundle
+    from fuzzing.target import Target, attempt
 
 DEEP = "[" * 100_000
 CAMERA = "cameras: [{name: a, source: 0}]\n"
@@ -375,6 +377,11 @@ def test_a_message_can_be_shown(text: str, shown: str):
 @pytest.mark.parametrize("text", ["x" * 10**6, "://" * 10**5, "key=" * 10**5, "a://?" * 10**5, "key" + " " * 10**6])
 def test_a_long_text_is_searched_for_secrets_in_time(text: str):
     assert len(str(GanspectError(text))) < 1_500
+
+
+def test_a_long_word_is_no_scheme_to_be_looked_for_from_each_of_its_letters(tmp_path: Path):
+    searching = Target("redaction", None, redacted, limit_s=10)
+    assert attempt(searching, "x" * 300_000, tmp_path).kind == "accepted"
 
 
 def test_a_long_message_keeps_its_start_and_its_end():
