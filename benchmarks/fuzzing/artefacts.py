@@ -5,7 +5,7 @@ write_bundle(folder)
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import save
@@ -20,6 +20,7 @@ from ganspect.records import (
     ImageRecord,
     LatentRecord,
     Manifest,
+    Record,
     ScoreRange,
     ScoreRecord,
     SearchRecord,
@@ -54,7 +55,7 @@ def write_bundle(folder: Path) -> Path:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    write = {MANIFEST: _manifest({name: sha for name, sha in sha256.items() if "/" not in name})}
+    write: dict[str, Record] = {MANIFEST: _manifest({name: sha for name, sha in sha256.items() if "/" not in name})}
     write[CALIBRATION] = _calibrations(sha256)
     for name, record in write.items():
         (folder / name).write_text(record.model_dump_json(indent=2), encoding="utf-8")
@@ -110,7 +111,7 @@ def _encoded(suffix: str, image: Frame, *options: int) -> bytes:
 
 def _manifest(sha256: dict[str, str]) -> Manifest:
     graph: dict[str, Any] = {"inputs": ["image", "pixel_mean", "pixel_deviation"], "outputs": ["latent"]}
-    search = {"learning_rate": 0.05, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    search: dict[str, Any] = {"learning_rate": 0.05, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
     return Manifest(
         ganspect_version="0.1.0",
         system="fanogan",
@@ -155,7 +156,8 @@ def _calibrations(sha256: dict[str, str]) -> Calibrations:
 
 
 def _entry(number: int) -> Entry:
-    kind = ("normal", "anomalous", "undecided")[number % 3]
+    kinds: tuple[Literal["normal", "anomalous", "undecided"], ...] = ("normal", "anomalous", "undecided")
+    kind = kinds[number % 3]
     shot = Shot("video.mp4", number, BEGIN_NS + number, np.zeros((4, 6), np.uint8), 0.5)
     verdict = Verdict(
         verdict=kind,

@@ -79,7 +79,7 @@ def _run(arguments: list[str], place: Path) -> tuple[object, str]:
             main()
     except SystemExit as ended:
         errors.flush()
-        return ended.code or 0, errors.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return ended.code or 0, errors.buffer.getvalue().decode()
     finally:
         sys.argv = before
         os.chdir(here)

@@ -6,7 +6,7 @@ targets = every_target(folder)
 from collections.abc import Callable
 from pathlib import Path
 
-from fuzzing import bundles, commands, records, settings, sources
+from fuzzing import bundles, commands, page, records, settings, sources
 from fuzzing.target import Target
 
 MAKERS: dict[str, Callable[[Path], Target]] = {
@@ -28,5 +28,6 @@ MAKERS: dict[str, Callable[[Path], Target]] = {
     "videos": sources.movie,
     "streams": sources.stream,
     "command line": commands.command_line,
+    "page": page.requests,
 }
 """By the target's name what makes it in an empty folder of its own."""

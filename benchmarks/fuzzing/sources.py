@@ -18,7 +18,8 @@ from hypothesis.strategies import DrawFn
 from fuzzing.artefacts import pictures, video
 from fuzzing.target import SECRET, FaultError, Target
 from fuzzing.values import changed_bytes, changed_bytes_of, hostile_texts
-from ganspect.datasets.images import LARGEST_PIXELS, read_image
+from ganspect.datasets.images import read_image
+from ganspect.opencv import LARGEST_PIXELS
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.capture.address import read_address
 from ganspect.runtime.capture.network import NetworkSource
