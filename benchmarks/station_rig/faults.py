@@ -129,8 +129,8 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "broker_away": Fault(
         how="the MQTT broker (mosquitto) gets SIGKILL and is started again",
-        begin=lambda plant: _part(plant.broker).stop(),
-        end=lambda plant: _part(plant.broker).start(),
+        begin=lambda plant: _part(plant.mqtt).stop(),
+        end=lambda plant: _part(plant.mqtt).start(),
         log=lambda plant: plant.logs["mqtt"],
         recovered=_any,
         sign="sink mqtt does not deliver",

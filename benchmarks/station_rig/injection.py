@@ -104,9 +104,9 @@ def _run_on(plant: Plant, seconds: float) -> None:
     """Let it run until a new verdict was seen, and for some time."""
     since = len(plant.witness.seen)
     plant.witness.wait_for(lambda seen: seen.camera == CAMERA, since=since, timeout_s=_PATIENCE_S)
-    if plant.subscriber is not None:
-        # What the broker has acknowledged and would forget, killed before its subscriber is back, is none of ours.
-        plant.subscriber.connected.wait(10)
+    if plant.mqtt is not None:
+        # Killed before its subscriber is back, the broker would forget all that it has taken meanwhile.
+        plant.mqtt.subscriber.connected.wait(10)
     time.sleep(seconds)
 
 
@@ -154,6 +154,7 @@ def _beside(fault: Fault, plant: Plant, outcomes: _Outcomes) -> dict[str, Any]:
         "verdicts": len({seen.uid for seen in plant.witness.seen}),
         "parts": len(plant.feeder.offered),
         "deliveries": plant.delivered,
+        "forgotten_by_broker": plant.forgotten_by_broker,
         "torn_lines": plant.torn,
         "starts": plant.station.starts,
         "ended_well": sum(status == 0 for status in plant.statuses) == len(plant.statuses),

@@ -19,6 +19,7 @@ from station_rig.audit import Evidence, Findings, audit
 from station_rig.clock import Clock
 from station_rig.disks import SmallDisk, small_disk
 from station_rig.evidence import Log, Seen, Witness, read_history, read_lines
+from station_rig.mqtt_tap import MqttTap
 from station_rig.parts import PartFeeder, Picture, normal_part, scratched_part
 from station_rig.process import MAIN, StationProcess
 from station_rig.receivers import BROKER, Broker, Subscriber, WebServer, web_server
@@ -43,6 +44,33 @@ _BROKER_SINK = "  - {{kind: mqtt, host: 127.0.0.1, port: {port}, timeout_s: 2}}\
 
 
 @dataclass
+class MqttSide:
+    """A broker with who listens to it, and what stands between it and the station.
+
+    Attributes:
+        broker: a real one.
+        tap: knows what it has acknowledged.
+        subscriber: hears what it passes on.
+        heard: by the subscriber.
+    """
+
+    broker: Broker
+    tap: MqttTap
+    subscriber: Subscriber
+    heard: Log
+
+    def stop(self) -> None:
+        """Kill the broker."""
+        self.broker.stop()
+        self.tap.close()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.broker.start()
+        self.tap.open()
+
+
+@dataclass
 class Plant:
     """What stands around a station.
 
@@ -54,10 +82,10 @@ class Plant:
         web: server of its webhook.
         feeder: drops files into its folder of parts.
         witness: reads its history.
-        logs: what the sinks have brought, by their names; that of jsonl is in its files.
+        logs: what the other side has taken, by the sinks' names: what the web server will not forget, what the broker
+            has acknowledged. That of jsonl is in its files.
         rtsp: server of the camera, if it is by RTSP.
-        broker: None where none is installed.
-        subscriber: of the broker.
+        mqtt: the broker's side; None where none is installed.
         disk: a small one, if the data lie there.
         clock: the station's own, if it has one.
         torn: lines of the jsonl sink that a kill has torn, known after `finish`.
@@ -74,8 +102,7 @@ class Plant:
     witness: Witness
     logs: Mapping[str, Log]
     rtsp: RtspServer | None = None
-    broker: Broker | None = None
-    subscriber: Subscriber | None = None
+    mqtt: MqttSide | None = None
     disk: SmallDisk | None = None
     clock: Clock | None = None
     torn: int = 0
@@ -108,7 +135,10 @@ class Plant:
             logs = {"webhook": Log()}
             web = opened.enter_context(web_server())
             web.heard = logs["webhook"].hear
-            broker, subscriber = _broker(folder, logs, opened)
+            mqtt = None
+            if BROKER:
+                logs["mqtt"] = Log()
+                mqtt = _mqtt(folder, logs["mqtt"], opened)
             data = own_disk.data if own_disk else folder / "data"
             text = _FILE.format(
                 bundle=bundle,
@@ -116,7 +146,7 @@ class Plant:
                 source=rtsp_server.url if rtsp_server else mjpeg.url,
                 parts=parts,
                 url=web.url,
-            ) + (_BROKER_SINK.format(port=broker.port) if broker else "")
+            ) + (_BROKER_SINK.format(port=mqtt.tap.port) if mqtt else "")
             file = folder / "station.yaml"
             file.write_text(text)
             station = StationProcess(
@@ -132,7 +162,7 @@ class Plant:
             feeder = opened.enter_context(PartFeeder(parts, _parts(), files_per_s=FILES_PER_S))
             yield cls(
                 *(folder, station, data, mjpeg, web, feeder, witness, logs),
-                *(rtsp_server, broker, subscriber, own_disk, own_clock),
+                *(rtsp_server, mqtt, own_disk, own_clock),
             )
 
     def wait_until_well(self, timeout_s: float = 60.0) -> None:
@@ -166,6 +196,13 @@ class Plant:
         self.witness.stop()
         return findings
 
+    @property
+    def forgotten_by_broker(self) -> int:
+        """Return how many verdicts the broker has acknowledged and never passed on."""
+        if self.mqtt is None:
+            return 0
+        return len({seen.uid for seen in self.logs["mqtt"].seen} - {seen.uid for seen in self.mqtt.heard.seen})
+
     def _audit(self) -> Findings:
         lines, self.torn = read_lines(self.data / "results")
         deliveries = {"jsonl": lines, **{name: list(log.lines) for name, log in self.logs.items()}}
@@ -191,16 +228,14 @@ class Plant:
             raise RuntimeError(f"no {what} within a minute; the log is {self.station.log.read_text()[-2000:]}")
 
 
-def _broker(folder: Path, logs: dict[str, Log], opened: ExitStack) -> tuple[Broker | None, Subscriber | None]:
-    if not BROKER:
-        return None, None
-    broker = Broker(folder, remembers=True)
-    opened.callback(lambda: broker.stop())
-    logs["mqtt"] = Log()
-    subscriber = Subscriber(broker.port, logs["mqtt"].hear)
+def _mqtt(folder: Path, acknowledged: Log, opened: ExitStack) -> MqttSide:
+    broker, heard = Broker(folder, remembers=True), Log()
+    opened.callback(broker.stop)
+    subscriber = Subscriber(broker.port, heard.hear)
     opened.callback(subscriber.close)
     broker.save()
-    return broker, subscriber
+    tap = opened.enter_context(MqttTap(broker.port, acknowledged.hear))
+    return MqttSide(broker, tap, subscriber, heard)
 
 
 def _pictures() -> dict[str, list[bytes]]:

@@ -158,8 +158,7 @@ class Broker:
 class Subscriber:
     """Hears what a broker passes on; comes back by itself when the broker does.
 
-    Its session outlives the broker (see `Broker.save`), so that what the broker has taken while nobody listened is
-    still passed on: a message that the broker acknowledged and then forgot would be no fault of the station's.
+    Its session outlives the broker (see `Broker.save`), so that what the broker takes before its return is passed on.
     """
 
     def __init__(self, port: int, heard: Callable[[bytes], None], topic: str = "ganspect/+/+/verdict") -> None:
