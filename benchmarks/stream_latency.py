@@ -17,8 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from station_rig.streams import RtspServer, rtsp_is_missing
-from station_rig.time_code import STRIP_HEIGHT, read_time_code
+from station_rig.time_code import read_time_code
+from station_rig.timed_cameras import FRAMES_PER_S, HEIGHT, REGION_XYXY, WIDTH, timed_cameras
 from station_rig.usage import usage
 
 from ganspect import __version__
@@ -41,15 +42,11 @@ from ganspect.runtime.judged import Judged
 from ganspect.runtime.machine import machine
 from ganspect.runtime.station.settings import read_station
 from ganspect.runtime.station.station import Station
+from ganspect.runtime.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH, HEIGHT, FRAMES_PER_S = 640, 360, 30
 CAMERAS = ("left", "right")
-_SIDE = HEIGHT - STRIP_HEIGHT
-_REGION = ((WIDTH - _SIDE) // 2, STRIP_HEIGHT, (WIDTH + _SIDE) // 2, HEIGHT)
-_PICTURES = 90
 _WARM_UP = 0.1
-_SERVER = Path(__file__).parent / "station_rig/timed_rtsp_server.py"
 
 
 @dataclass(frozen=True)
@@ -61,16 +58,24 @@ class Judgement:
         at_s: when it was there, since the measurement began.
         taken_s: when the picture was taken, likewise.
         arrived_s: when the frame was there, likewise.
-        inspected_ms: for the verdict alone.
-        verdict: `normal`, `anomalous` or `undecided`.
+        verdict: with the time for it alone, and the iterations it took.
     """
 
     camera: str
     at_s: float
     taken_s: float
     arrived_s: float
-    inspected_ms: float
-    verdict: str
+    verdict: Verdict
+
+    @property
+    def age_ms(self) -> float:
+        """Return how old the picture is when its verdict is there."""
+        return 1e3 * (self.at_s - self.taken_s)
+
+    @property
+    def inspected_ms(self) -> float:
+        """Return the time for the verdict alone."""
+        return self.verdict.latency_ms["total"]
 
 
 class Collection:
@@ -82,14 +87,14 @@ class Collection:
         self.judgements: list[Judgement] = []
         self.unreadable = 0
 
-    def add(self, camera: str, frame: Frame, arrived_ns: int, inspected_ms: float, verdict: str) -> None:
+    def add(self, camera: str, frame: Frame, arrived_ns: int, verdict: Verdict) -> None:
         """Note a verdict that is there now."""
         now_ns, taken_ns = time.monotonic_ns(), read_time_code(frame)
         if taken_ns is None:
             self.unreadable += 1
             return
         at_s, taken_s, arrived_s = ((at_ns - self.begin_ns) / 1e9 for at_ns in (now_ns, taken_ns, arrived_ns))
-        self.judgements.append(Judgement(camera, at_s, taken_s, arrived_s, inspected_ms, verdict))
+        self.judgements.append(Judgement(camera, at_s, taken_s, arrived_s, verdict))
 
 
 def by_station(file: Path, seconds: float) -> tuple[Collection, dict[str, Any]]:
@@ -99,10 +104,8 @@ def by_station(file: Path, seconds: float) -> tuple[Collection, dict[str, Any]]:
 
         def observe(judged: Judged) -> None:
             # The station counts in perf_counter_ns, which is the same clock on Linux.
-            arrival, verdict = judged.arrival, judged.verdict
-            collection.add(
-                arrival.camera, arrival.shot.frame, arrival.arrived_ns, verdict.latency_ms["total"], verdict.verdict
-            )
+            arrival = judged.arrival
+            collection.add(arrival.camera, arrival.shot.frame, arrival.arrived_ns, judged.verdict)
 
         station.observers.append(observe)
         timer = threading.Timer(seconds, stopping.set)
@@ -123,7 +126,7 @@ def by_loop(urls: Mapping[str, str], inspector: Inspector, seconds: float) -> tu
     """Read the streams by turns and judge each frame in the same thread."""
     captures = {camera: cv2.VideoCapture(url) for camera, url in urls.items()}
     collection, failures = Collection(), 0
-    left, top, right, bottom = _REGION
+    left, top, right, bottom = REGION_XYXY
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         for camera, capture in captures.items():
@@ -134,7 +137,7 @@ def by_loop(urls: Mapping[str, str], inspector: Inspector, seconds: float) -> tu
                 continue
             arrived_ns = time.monotonic_ns()
             verdict = inspector.inspect(frame[top:bottom, left:right])
-            collection.add(camera, frame, arrived_ns, verdict.latency_ms["total"], verdict.verdict)
+            collection.add(camera, frame, arrived_ns, verdict)
     for capture in captures.values():
         capture.release()
     return collection, {"failures": failures}
@@ -146,20 +149,21 @@ def figures(collection: Collection, seconds: float) -> dict[str, Any]:
     if not found:
         raise SourceError("no verdict came in time; give more --minutes")
     lasted_s = found[-1].at_s - found[0].at_s
-    verdicts = [one.verdict for one in found]
-    tenth = max(1, len(found) // 10)
-    ages_s = [one.at_s - one.taken_s for one in found]
+    verdicts = [one.verdict.verdict for one in found]
+    tenth, ages_ms = max(1, len(found) // 10), [one.age_ms for one in found]
     return {
         "verdicts": len(found),
         "verdicts_per_s": {
             camera: round(sum(one.camera == camera for one in found) / lasted_s, 1) for camera in CAMERAS
         },
-        "capture_to_verdict_ms": _spread([1e3 * age_s for age_s in ages_s]),
-        "age_at_begin_ms": round(1e3 * float(np.median(ages_s[:tenth])), 1),
-        "age_at_end_ms": round(1e3 * float(np.median(ages_s[-tenth:])), 1),
+        "capture_to_verdict_ms": _spread(ages_ms),
+        "age_at_begin_ms": round(float(np.median(ages_ms[:tenth])), 1),
+        "age_at_end_ms": round(float(np.median(ages_ms[-tenth:])), 1),
+        "age_grows_ms_per_s": round(float(np.polyfit([one.at_s for one in found], ages_ms, 1)[0]), 1),
         "transport_ms": _spread([1e3 * (one.arrived_s - one.taken_s) for one in found]),
         "waited_ms": _spread([1e3 * (one.at_s - one.arrived_s) - one.inspected_ms for one in found]),
         "inspected_ms": _spread([one.inspected_ms for one in found]),
+        "iterations_mean": round(float(np.mean([one.verdict.steps for one in found])), 2),
         "not_judged": _not_judged(found),
         "undecided": round(verdicts.count("undecided") / len(found), 4),
         "anomalous": round(verdicts.count("anomalous") / len(found), 4),
@@ -177,33 +181,6 @@ def _not_judged(found: Sequence[Judgement]) -> float:
     taken = {camera: [one.taken_s for one in found if one.camera == camera] for camera in CAMERAS}
     expected = sum(FRAMES_PER_S * (times[-1] - times[0]) + 1 for times in taken.values() if times)
     return round(max(0.0, 1 - len(found) / expected), 4)
-
-
-@contextmanager
-def cameras(folder: Path, video: Path) -> Iterator[list[RtspServer]]:
-    """Yield two RTSP cameras that show the parts of a video."""
-    pictures = folder / "pictures.i420"
-    pictures.write_bytes(b"".join(_pictures(video)))
-    with ExitStack() as opened:
-        servers = []
-        for _ in CAMERAS:
-            server = RtspServer(_SERVER, str(pictures), str(WIDTH), str(HEIGHT), str(FRAMES_PER_S))
-            opened.callback(server.kill)
-            servers.append(server)
-        yield servers
-
-
-def _pictures(video: Path) -> Iterator[bytes]:
-    """Yield pictures of parts: square in the middle, below the strip for the time code, as raw I420."""
-    capture = cv2.VideoCapture(str(video))
-    left, top, right, bottom = _REGION
-    for _ in range(_PICTURES):
-        found, part = capture.read()
-        if not found:
-            break
-        picture = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
-        picture[top:bottom, left:right] = cv2.resize(part, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes()
 
 
 def _measured(
@@ -258,9 +235,9 @@ def run(
     seconds = 60 * minutes
     with tempfile.TemporaryDirectory(prefix="ganspect-latency-") as place, ExitStack() as opened:
         folder = Path(place)
-        servers = opened.enter_context(cameras(folder, video))
+        servers = opened.enter_context(timed_cameras(folder, video, count=len(CAMERAS)))
         urls = {camera: server.url for camera, server in zip(CAMERAS, servers, strict=True)}
-        lines = [_CAMERA.format(name=name, url=url, region=list(_REGION)) for name, url in urls.items()]
+        lines = [_CAMERA.format(name=name, url=url, region=list(REGION_XYXY)) for name, url in urls.items()]
         file = folder / "station.yaml"
         text = _FILE.format(bundle=bundle.absolute(), backend=backend, budget_ms=budget_ms, cameras="\n".join(lines))
         file.write_text(text)
@@ -274,10 +251,6 @@ def run(
         "budget_ms": budget_ms,
         "station": station,
         "loop": loop,
-        "times_older_in_the_loop": {
-            name: round(loop["capture_to_verdict_ms"][name] / station["capture_to_verdict_ms"][name], 1)
-            for name in ("p50", "p95", "p99")
-        },
         "environment": {"ganspect": __version__, **machine()},
     }
     write_json(out / "stream_latency.json", content)

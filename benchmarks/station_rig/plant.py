@@ -187,7 +187,7 @@ class Plant:
         _wait(lambda: not list((self.folder / "parts").glob("*.png")), 60)
         for attempt in range(4):
             self.statuses.append(self.station.stop())
-            findings = self._audit()
+            findings = audit(self.evidence())
             if not findings.never_delivered or attempt == 3:
                 break
             self.station.start()
@@ -203,20 +203,19 @@ class Plant:
             return 0
         return len({seen.uid for seen in self.logs["mqtt"].seen} - {seen.uid for seen in self.mqtt.heard.seen})
 
-    def _audit(self) -> Findings:
+    def evidence(self) -> Evidence:
+        """Return what was seen of the station so far."""
         lines, self.torn = read_lines(self.data / "results")
         deliveries = {"jsonl": lines, **{name: list(log.lines) for name, log in self.logs.items()}}
         self.delivered = {name: len(found) for name, found in deliveries.items()}
         parts = self.folder / "parts"
-        return audit(
-            Evidence(
-                seen=[seen.uid for seen in self.witness.seen],
-                history=read_history(self.data / "history.sqlite"),
-                offered=self.feeder.offered,
-                done=[path.name for path in (parts / "done").glob("*.png")],
-                failed=[path.name for path in (parts / "failed").glob("*.png")],
-                deliveries=deliveries,
-            )
+        return Evidence(
+            seen=[seen.uid for seen in self.witness.seen],
+            history=read_history(self.data / "history.sqlite"),
+            offered=self.feeder.offered,
+            done=[path.name for path in (parts / "done").glob("*.png")],
+            failed=[path.name for path in (parts / "failed").glob("*.png")],
+            deliveries=deliveries,
         )
 
     def _all_delivered(self) -> bool:

@@ -23,6 +23,8 @@ from ganspect.runtime.history.schema import bring_up_to_date
 
 HISTORY = "history.sqlite"
 _BUSY_MS = 5_000
+_LOG_BYTES = 4 << 20
+"""That the write-ahead log keeps once its content is in the file: a full disk makes it several times as large."""
 _PAGE = 500
 
 
@@ -61,6 +63,7 @@ class History:
             if not read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
                 bring_up_to_date(connection, str(path))
             connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
         except sqlite3.Error as error:
