@@ -10,6 +10,9 @@ from dataclasses import dataclass
 _MARGIN = 1.2
 """An iteration is planned to take this much longer than measured, since a chunk cannot be stopped on its way."""
 
+_PATIENCE = 0.95
+"""By how much what is expected is doubted with each time that nothing fitted."""
+
 
 @dataclass(frozen=True)
 class Deadline:
@@ -34,12 +37,14 @@ class Pace:
     def __init__(self) -> None:
         """Start without a measurement."""
         self._ms_per_step: dict[int, float] = {}
+        self._forgone: dict[int, int] = {}
 
     def record(self, *, rows: int, steps: int, elapsed_ms: float) -> None:
         """Take in one call of the search graph; a slower one counts at once, a faster one by half."""
         measured = elapsed_ms / steps
         known = self._ms_per_step.get(rows, measured)
         self._ms_per_step[rows] = max(measured, (measured + known) / 2)
+        self._forgone[rows] = 0
 
     def ms_per_step(self, rows: int) -> float:
         """Return the expected time of one iteration; for an unseen number of rows the most that any other suggests.
@@ -51,8 +56,19 @@ class Pace:
         return max((ms * max(1.0, rows / seen) for seen, ms in self._ms_per_step.items()), default=float("inf"))
 
     def steps_within(self, *, rows: int, available_ms: float) -> int:
-        """Return how many iterations of so many rows fit, 0 if none does."""
-        return max(0, int(available_ms / self.planned_ms(rows)))
+        """Return how many iterations of so many rows fit, 0 if none does.
+
+        What is never run is never measured: one slow call, of a machine that was busy for a moment, would leave all
+        frames after it without an iteration. So each time that none fits what is expected is doubted a little more,
+        until one iteration is tried, which measures anew.
+        """
+        if available_ms <= 0:
+            return 0
+        planned_ms = self.planned_ms(rows)
+        if fits := int(available_ms / planned_ms):
+            return fits
+        forgone = self._forgone[rows] = self._forgone.get(rows, 0) + 1
+        return int(planned_ms * _PATIENCE**forgone <= available_ms)
 
     def planned_ms(self, rows: int) -> float:
         """Return the time of one iteration to plan with: the expected one and a margin."""

@@ -19,6 +19,8 @@ class Shot:
         timestamp_ns: a camera's: time of day; a video's: position in it; an image's: time of its last change.
         frame: (H,W) grey or (H,W,3) BGR, uint8 or uint16.
         capture_ms: time to read and decode it, a camera's wait for the next frame included.
+        identity: tells the frame from all others, and is the same when it is read again after a crash; empty where
+            it cannot be read again, or is another frame's then.
     """
 
     source: str
@@ -26,6 +28,7 @@ class Shot:
     timestamp_ns: int
     frame: Frame
     capture_ms: float
+    identity: str = ""
 
 
 @dataclass(frozen=True)

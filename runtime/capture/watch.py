@@ -190,6 +190,8 @@ class WatchSource(Source):
         begin_ns, identity = time.perf_counter_ns(), self._seen[path].identity
         try:
             frame = read_image(path)
+            # Its status changes when it is moved: one that somebody puts back from `done` is to be judged anew.
+            known_as = f"{path.absolute()} {identity.size} {identity.changed_ns} {path.stat().st_ctime_ns}"
         except (ImageError, OSError) as error:
             # Its end may still be on the way, or the share is away for a moment.
             since_s = self._failing_s.setdefault(path, time.monotonic())
@@ -199,7 +201,8 @@ class WatchSource(Source):
                 self._ledger.owe(path, FAILED)
             return None
         self._ledger.take(path, identity)
-        return Shot(str(path), index, identity.changed_ns, frame, (time.perf_counter_ns() - begin_ns) / 1e6)
+        read_ms = (time.perf_counter_ns() - begin_ns) / 1e6
+        return Shot(str(path), index, identity.changed_ns, frame, read_ms, known_as)
 
 
 def identity_of(path: Path) -> _Identity:

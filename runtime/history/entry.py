@@ -20,7 +20,7 @@ class Entry:
     """A verdict.
 
     Attributes:
-        uid: 32 hexadecimal digits, never given twice; who gets an entry more than once tells by it.
+        uid: 32 hexadecimal digits, never given to two frames; who gets an entry more than once tells by it.
         camera: its name.
         timestamp_ns: time of day when the frame came.
         verdict: `normal`, `anomalous` or `undecided`.
@@ -46,7 +46,7 @@ class Entry:
             bundle: which bundle judged, by the hash of its manifest.
             waited_ms: from the frame's arrival until its inspection began.
         """
-        uid = uuid.uuid4().hex
+        uid = _uid(arrival)
         record = to_record(arrival.shot, verdict, mode)
         # A camera's wait for its next frame is none of the verdict's latency; the frame's wait for its turn is.
         record["latency_ms"] = {
@@ -69,3 +69,9 @@ class Entry:
     def line(self) -> str:
         """Return the record as one line of JSON."""
         return json.dumps(self.record, allow_nan=False)
+
+
+def _uid(arrival: Arrival) -> str:
+    """Return a new id; that of a frame which can be read again after a crash is the same then."""
+    known_as = arrival.shot.identity
+    return (uuid.uuid5(uuid.NAMESPACE_OID, f"{arrival.camera} {known_as}") if known_as else uuid.uuid4()).hex

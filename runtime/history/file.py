@@ -20,6 +20,9 @@ from ganspect.files import require_writable
 from ganspect.runtime.history.schema import bring_up_to_date, require_ours
 
 _BUSY_MS = 5_000
+_LOG_BYTES = 4 << 20
+"""That the write-ahead log keeps once its content is in the file: a full disk makes it several times as large."""
+
 _File = TypeVar("_File", bound="HistoryFile")
 
 
@@ -168,6 +171,7 @@ def _prepare(connection: sqlite3.Connection, name: str, *, read_only: bool) -> N
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         bring_up_to_date(connection, name)
     connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
 

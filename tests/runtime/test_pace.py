@@ -33,6 +33,39 @@ def test_slower_counts_at_once_and_faster_by_half():
     assert pace.ms_per_step(1) == 20
 
 
+def test_one_slow_call_does_not_leave_all_later_frames_without_an_iteration():
+    pace = Pace()
+    pace.record(rows=1, steps=1, elapsed_ms=1)
+    pace.record(rows=1, steps=1, elapsed_ms=500)
+    fits = []
+    while not fits or fits[-1] < 20:
+        fits.append(pace.steps_within(rows=1, available_ms=50))
+        if fits[-1]:
+            pace.record(rows=1, steps=fits[-1], elapsed_ms=fits[-1])
+        assert len(fits) < 150
+    assert fits[0] == 0
+    assert next(count for count in fits if count) == 1
+
+
+def test_a_machine_that_is_too_slow_is_tried_seldom():
+    pace = Pace()
+    pace.record(rows=1, steps=1, elapsed_ms=500)
+    tried = 0
+    for _ in range(1000):
+        if count := pace.steps_within(rows=1, available_ms=50):
+            assert count == 1
+            tried += 1
+            pace.record(rows=1, steps=1, elapsed_ms=500)
+    assert 10 <= tried <= 25
+
+
+def test_time_that_is_over_is_no_reason_to_doubt_what_is_expected():
+    pace = Pace()
+    pace.record(rows=1, steps=1, elapsed_ms=500)
+    assert not any(pace.steps_within(rows=1, available_ms=-1) for _ in range(500))
+    assert pace.steps_within(rows=1, available_ms=50) == 0
+
+
 def test_a_deadline_counts_from_its_start():
     now_ns = time.perf_counter_ns()
     assert 0 < Deadline(now_ns, 60_000).remaining_ms() <= 60_000

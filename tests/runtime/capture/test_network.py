@@ -3,13 +3,13 @@ import socket
 import time
 
 import pytest
+from station_rig.streams import RtspServer, mjpeg_server, rtsp_is_missing
 
 from ganspect.errors import MissingDependencyError, SourceError
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.capture.buffers import Bell, LatestBuffer, take_next
 from ganspect.runtime.capture.feed import Feed, FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
-from tests.runtime.capture.servers import RtspServer, mjpeg_server, rtsp_is_missing
 
 PATIENT = SourceSettings(open_timeout_s=5, read_timeout_s=1)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from paho.mqtt.publish import single
+from station_rig.receivers import NO_BROKER, Broker
 
 from ganspect.errors import ConfigError, MissingDependencyError, SourceError
 from ganspect.runtime.capture.buffers import Bell, TriggerBuffer
@@ -11,7 +12,6 @@ from ganspect.runtime.capture.triggers.pin import Debounced
 from ganspect.runtime.capture.triggers.selection import open_trigger
 from ganspect.runtime.capture.triggers.settings import MqttTriggerSettings, PinTriggerSettings
 from ganspect.runtime.pins import ChipLine, read_pin
-from tests.runtime.sinks.servers import NO_BROKER, Broker
 from tests.runtime.waiting import wait_for
 
 MS = 1_000_000

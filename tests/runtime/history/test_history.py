@@ -218,3 +218,17 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path):
     with History.open(tmp_path / "history.sqlite") as history:
         there = {record["id"] for record in history.records()}
     assert set(acknowledged) <= there
+
+
+def test_the_log_shrinks_again_after_something_made_it_large(history):
+    log = history.path.with_name("history.sqlite-wal")
+    reader = sqlite3.connect(history.path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM verdicts").fetchone()
+    numbers = iter(range(100_000))
+    while log.stat().st_size <= 6 << 20:
+        history.append([entry(next(numbers)) for _ in range(500)])
+    reader.close()
+    for _ in range(3):
+        history.append([entry(next(numbers))])
+    assert log.stat().st_size <= 4 << 20

@@ -2,12 +2,12 @@ import json
 import time
 
 import pytest
+from station_rig.receivers import NO_BROKER, Broker
 
 from ganspect.runtime.broker.connection import Broker as BrokerAddress
 from ganspect.runtime.outputs.medium import Part
 from ganspect.runtime.outputs.mqtt import MqttReject
 from ganspect.runtime.outputs.output import Output, Rules
-from tests.runtime.sinks.servers import NO_BROKER, Broker
 from tests.runtime.sinks.test_mqtt import Listener
 from tests.runtime.waiting import wait_for
 

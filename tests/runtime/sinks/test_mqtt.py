@@ -5,6 +5,7 @@ import time
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from station_rig.receivers import NO_BROKER, Broker
 
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.history import History
@@ -12,7 +13,6 @@ from ganspect.runtime.sinks.forwarder import Forwarder
 from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
 from tests.runtime.history.entries import entry
 from tests.runtime.sinks.owed import owed
-from tests.runtime.sinks.servers import NO_BROKER, Broker
 
 pytestmark = pytest.mark.skipif(bool(NO_BROKER), reason=NO_BROKER)
 

@@ -1,8 +1,8 @@
 import pytest
+from station_rig.receivers import web_server
 
 from ganspect.runtime.sinks.webhook import Webhook
 from tests.runtime.sinks.owed import owed
-from tests.runtime.sinks.servers import web_server
 
 
 def taken(server) -> list[int]:

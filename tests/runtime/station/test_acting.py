@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from paho.mqtt.publish import single
+from station_rig.receivers import NO_BROKER, Broker
 
 from ganspect.errors import SignalError
 from ganspect.runtime.station.settings import read_station
@@ -12,7 +13,6 @@ from ganspect.runtime.station.station import Station
 from ganspect.runtime.station.summary import summary_table
 from tests.runtime.conftest import set_threshold
 from tests.runtime.outputs.plc import Plc
-from tests.runtime.sinks.servers import NO_BROKER, Broker
 from tests.runtime.waiting import wait_for
 
 CAMERA = "loop: true, paced: true, policy: trigger"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from station_rig.streams import mjpeg_server
 
 from ganspect.errors import OutputError, SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime.history import History, Query
 from ganspect.runtime.station.settings import read_station
 from ganspect.runtime.station.station import Station
-from tests.runtime.capture.servers import mjpeg_server
 
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = "import sys; from ganspect.cli import main; sys.argv[0] = 'ganspect'; main()"
@@ -285,6 +285,34 @@ def test_watched_files_move_when_their_verdict_is_on_disk(station_file, normal_f
         stopping.set()
         thread.join(10)
     assert len(records(tmp_path)) == 3
+
+
+def test_a_watched_file_that_is_judged_again_after_a_crash_has_one_verdict(
+    station_file, image_folder, monkeypatch, tmp_path
+):
+    path = station_file(f"name: a, source: 'watch:{image_folder}'")
+
+    def run_until(condition):
+        stopping = threading.Event()
+        thread = threading.Thread(target=run, args=(path, stopping))
+        thread.start()
+        wait_for(condition, "the files are judged")
+        stopping.set()
+        thread.join(10)
+
+    with monkeypatch.context() as crash:  # the verdicts are on disk, and no file was moved
+        crash.setattr("ganspect.runtime.capture.watch.Ledger.settle", lambda ledger: 0)
+        run_until(lambda: (tmp_path / "data/history.sqlite").exists() and len(records(tmp_path)) == 4)
+    before = {record["id"] for record in records(tmp_path)}
+    assert len(list(image_folder.glob("*.png"))) == 4
+    run_until(lambda: not list(image_folder.glob("*.png")))
+    assert {record["id"] for record in records(tmp_path)} == before
+    assert len(records(tmp_path)) == 4
+    # Put back by a person, it is to be judged anew.
+    again = next((image_folder / "done").glob("*.png"))
+    again.replace(image_folder / again.name)
+    run_until(lambda: not list(image_folder.glob("*.png")))
+    assert len({record["id"] for record in records(tmp_path)}) == 5
 
 
 def test_ctrl_c_drains_prints_a_summary_and_ends_well(station_file, started, video_file, tmp_path):
