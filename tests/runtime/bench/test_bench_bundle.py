@@ -134,7 +134,7 @@ def test_random_images_never_exit_and_a_bundle_without_encoder_has_no_encoder_ro
         (BenchOptions(seconds=0), ConfigError, "0 seconds"),
         (BenchOptions(seconds=float("nan")), ConfigError, "nan seconds"),
         (BenchOptions(data="nowhere"), DataError, "nowhere"),
-        (BenchOptions(metrics=Path("nowhere.json")), DataError, "cannot read nowhere.json"),
+        (BenchOptions(metrics=Path("nowhere.json")), DataError, "nowhere.json is no metrics.json"),
         (BenchOptions(backends=("onnxruntime",), precisions=("bf16",)), ConfigError, "does not run bf16"),
         (BenchOptions(against=Path("nowhere")), RunError, "nowhere is no run"),
     ],
