@@ -10,6 +10,7 @@ from typing import Any
 
 from station_rig.clock import NO_CLOCK
 from station_rig.evidence import Log, Seen
+from station_rig.needed import needed
 from station_rig.plant import CAMERA, Plant
 from station_rig.receivers import NO_BROKER
 from station_rig.streams import rtsp_is_missing
@@ -71,8 +72,7 @@ def _of_what_is_shown(plant: Plant) -> Callable[[Seen], bool]:
 
 def _by_the_clock(plant: Plant) -> Callable[[Seen], bool]:
     """Verdicts of the camera whose time of day is that of the clock that was set back."""
-    assert plant.clock is not None
-    begin_ns = time.time_ns() - round(plant.clock.offset_s * 1e9)
+    begin_ns = time.time_ns() - round(_part(plant.clock).offset_s * 1e9)
     return lambda seen: seen.camera == CAMERA and begin_ns <= seen.timestamp_ns < begin_ns + 60 * 10**9
 
 
@@ -94,8 +94,7 @@ def _fill(plant: Plant) -> None:
 
 
 def _part(found: Any) -> Any:
-    assert found is not None, "the plant lacks what this fault is about"
-    return found
+    return needed(found, "a part of the plant")
 
 
 FAULTS: Mapping[str, Fault] = {

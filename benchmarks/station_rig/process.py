@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from station_rig.needed import needed
+
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ("-c", "import sys; from ganspect.cli import main; sys.argv[0] = 'ganspect'; main()")
 
@@ -45,8 +47,7 @@ class StationProcess:
     @property
     def pid(self) -> int:
         """Return its number."""
-        assert self._process is not None, "the station was not started"
-        return self._process.pid
+        return needed(self._process, "a station that was started").pid
 
     def start(self) -> None:
         """Start it, and do not wait."""
@@ -82,10 +83,10 @@ class StationProcess:
 
     def stop(self, timeout_s: float = 40.0) -> int:
         """Ask it to stop, wait until it did, and return its status."""
-        assert self._process is not None, "the station was not started"
-        self._process.send_signal(signal.SIGTERM)
+        process = needed(self._process, "a station that was started")
+        process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(timeout_s)
+            return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
             return -signal.SIGKILL

@@ -10,12 +10,13 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
+
+from station_rig.needed import needed, wait_for
 
 BROKER = shutil.which("mosquitto") or ("/usr/sbin/mosquitto" if Path("/usr/sbin/mosquitto").exists() else None)
 NO_BROKER = "" if BROKER else "no MQTT broker here; on Debian: apt-get install mosquitto"
@@ -128,31 +129,29 @@ class Broker:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        assert BROKER is not None
         self._process = subprocess.Popen(
-            [BROKER, "-c", str(self._settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [needed(BROKER, "mosquitto"), "-c", str(self._settings)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        end_s = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < end_s, "the broker does not start"
-                time.sleep(0.02)
+        wait_for(self._listens, "the broker starts")
 
     def save(self) -> None:
         """Let it write who has subscribed, and wait until that is there."""
         self._process.send_signal(signal.SIGUSR1)
-        end_s = time.monotonic() + 10
-        while not self._kept.exists():
-            assert time.monotonic() < end_s, "the broker does not save"
-            time.sleep(0.02)
+        wait_for(self._kept.exists, "the broker saves")
 
     def stop(self) -> None:
         """End it at once."""
         self._process.kill()
         self._process.wait()
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
 
 class Subscriber:
@@ -177,7 +176,7 @@ class Subscriber:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe(topic, qos=1)
-        assert self._subscribed.wait(10), "the broker does not let the subscriber in"
+        wait_for(self._subscribed.is_set, "the broker lets the subscriber in")
 
     def close(self) -> None:
         """Hang up."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganspect.opencv import cv2
+from station_rig.needed import needed
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _SERVER = Path(__file__).parent / "rtsp_server.py"
@@ -65,8 +66,7 @@ class RtspServer:
         """Start it, and wait until it listens."""
         command = [SYSTEM_PYTHON, str(self._script), self._port, *self._arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None
-        self._port = self._process.stdout.readline().strip()
+        self._port = needed(self._process.stdout, "the server's output").readline().strip()
 
     def change_size(self) -> None:
         """Let the picture become smaller, or large again, in mid-stream."""
@@ -76,8 +76,7 @@ class RtspServer:
         """End it at once."""
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        needed(self._process.stdout, "the server's output").close()
 
 
 class MjpegServer(ThreadingHTTPServer):
