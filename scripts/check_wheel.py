@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"ganspect": "", "train": "train/", "export": "export/", "runtime": "runtime/", "configs": "configs/"}
-SUFFIXES = {".py", ".typed", ".yaml", ".j2"}
+SUFFIXES = {".py", ".typed", ".yaml", ".j2", ".service", ".html", ".css", ".js", ".svg"}
 SDIST_ALSO = {"LICENSE", "NOTICE", "README.md", "pyproject.toml"}
 
 
