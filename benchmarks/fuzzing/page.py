@@ -90,7 +90,7 @@ def _application(folder: Path, token: str) -> Guard:
     )
     known, series = cast(Station, station), Series(("gate",))
     live = SimpleNamespace(newest=lambda camera: None, flagged=lambda uid: None)
-    access = Access(token=token, secure=False, hosts=())
+    access = Access(port=80, token=token, secure=False, hosts=())
     login = Login(access)
     api = Api(known, cast(Any, live), series, pictures_per_s=4.0)
     served = [

@@ -1,27 +1,32 @@
 """Who may call the page: tokens, sessions, hosts, origins, and the headers that every answer has.
 
-app = Guard(app, Access(token=None, secure=False, hosts=("line3.plant",)))
+app = Guard(app, Access(port=8765, token=None, secure=False, hosts=("line3.plant",)))
 
 A page without a token answers only under this machine's own names: else a page from elsewhere could let its own name
 point here and read along in the operator's browser. Whatever changes something must come from the page itself.
 """
 
+import asyncio
 import hashlib
 import hmac
+import logging
 import re
 import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ganspect.errors import one_line
 from ganspect.runtime.page.settings import is_own
+from ganspect.runtime.station.rarely import Rarely
 
-COOKIE = "ganspect"
 SESSION_S = 12 * 3600
 _LARGEST_BODY = 16 << 10
+_TAKEN_WITHIN_S = 15.0
+_log = logging.getLogger("ganspect.station")
 _OPEN = ("/healthz", "/login")
 _HEADERS = {
     "Content-Security-Policy": (
@@ -41,17 +46,20 @@ class Access:
 
     Attributes:
         secure: whether browsers reach the page by HTTPS.
+        cookie: name of the session's cookie; browsers share cookies between the ports of a machine.
     """
 
-    def __init__(self, *, token: str | None, secure: bool, hosts: tuple[str, ...]) -> None:
+    def __init__(self, *, port: int, token: str | None, secure: bool, hosts: tuple[str, ...]) -> None:
         """Take what the station file says.
 
         Args:
+            port: that the page listens on.
             token: that callers must have; None: none.
             secure: whether browsers reach the page by HTTPS.
             hosts: names beside this machine's own under which a page without a token may be called.
         """
         self.secure = secure
+        self.cookie = f"ganspect_{port}"
         self._token = token
         self._hosts = frozenset(host.lower() for host in hosts)
 
@@ -69,9 +77,9 @@ class Access:
         if self._token is None:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.knows(given.strip()):
-            return True
-        until, _, signature = request.cookies.get(COOKIE, "").partition(".")
+        if scheme.lower() == "bearer":
+            return self.knows(given.strip())
+        until, _, signature = request.cookies.get(self.cookie, "").partition(".")
         fresh = re.fullmatch("[0-9]{1,12}", until) is not None and int(until) > time.time()
         return fresh and hmac.compare_digest(signature.encode(), self._signature(until).encode())
 
@@ -93,6 +101,7 @@ class Guard:
         """Stand before an application."""
         self._app = app
         self._access = access
+        self._rarely = Rarely()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or refuse a request."""
@@ -102,10 +111,15 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
+            await asyncio.wait_for(send(message), _TAKEN_WITHIN_S)  # one who does not read holds nothing for ever
 
-        refusal = self._refusal(Request(scope))
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        request = Request(scope)
+        try:
+            await (self._refusal(request) or self._app)(scope, receive, send_with_headers)
+        except (ClientDisconnect, asyncio.TimeoutError, OSError):
+            return  # whoever asked is gone, or does not read
+        except Exception as error:
+            self._tell(f"the page failed on {scope['path']!r}: {one_line(error)}")
 
     def _refusal(self, request: Request) -> Response | None:
         if not self._access.is_called_by_name(request):
@@ -116,12 +130,19 @@ class Guard:
             length = request.headers.get("content-length", "")
             if not re.fullmatch("[0-9]{1,9}", length) or int(length) > _LARGEST_BODY:
                 return refuse(413, f"a request needs a Content-Length of {_LARGEST_BODY} or less")
-        path = request.url.path
+        # What is routed by, and not the address that a caller's Host header may have a part in.
+        path = request.scope["path"]
         if path in _OPEN or path.startswith("/static/") or self._access.admits(request):
             return None
         if path == "/" and request.method == "GET":
             return RedirectResponse("/login", 303)
+        if "authorization" in request.headers:
+            self._tell(f"a wrong token was given from {request.client.host if request.client else 'nowhere'}")
         return JSONResponse({"error": "a token is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+
+    def _tell(self, words: str) -> None:
+        if (text := self._rarely.text("page", words)) is not None:
+            _log.warning("page: %s", text)
 
 
 def refuse(status: int, reason: str) -> JSONResponse:

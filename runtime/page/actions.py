@@ -21,6 +21,7 @@ from starlette.routing import Route
 from ganspect.errors import GanspectError, one_line
 from ganspect.redaction import redacted
 from ganspect.runtime.page.access import refuse
+from ganspect.runtime.page.contents import content_of
 from ganspect.runtime.station.station import Station
 
 _LARGEST_BODY = 4 << 10
@@ -102,13 +103,9 @@ async def _body_of(request: Request, keys: Iterable[str]) -> dict[str, Any] | No
     """Return a request's JSON object, or None where it is none, is too large, or has other keys."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return None
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _LARGEST_BODY:
-            return None
+    content = await content_of(request, most=_LARGEST_BODY)
     try:
-        given = json.loads(content)
+        given = None if content is None else json.loads(content)
     except (ValueError, RecursionError):
         return None
     return given if isinstance(given, dict) and set(given) == set(keys) else None

@@ -36,6 +36,7 @@ from ganspect.runtime.station.station import Station
 
 _log = logging.getLogger("ganspect.station")
 _EVENT_S = 1.0
+_EVENTS = 300
 _LOOKERS = 16
 _MOST = 100
 _UID = re.compile("[0-9a-f]{32}")
@@ -90,11 +91,15 @@ class Api:
     async def _told(self) -> AsyncIterator[str]:
         self._lookers += 1
         seen = dict.fromkeys(self._station.cameras.feeds, 0)
+        yield "retry: 500\n\n"  # ms until the browser comes back
         try:
-            while not self.ending.is_set():
+            # Not for ever: the browser comes back by itself, and one that is gone is found out.
+            for _ in range(_EVENTS):
+                if self.ending.is_set():
+                    return
                 state = await run_in_threadpool(self._states.now)
-                points = {camera: self._series.since(camera, second) for camera, second in seen.items()}
-                seen.update({camera: int(found[-1]["second"] or 0) for camera, found in points.items() if found})
+                points = {camera: self._series.since(camera, number) for camera, number in seen.items()}
+                seen.update({camera: int(found[-1]["number"] or 0) for camera, found in points.items() if found})
                 yield f"data: {json.dumps({**state, 'points': points}, allow_nan=False)}\n\n"
                 await self._pass(_EVENT_S)
         finally:

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ganspect.runtime.page.access import COOKIE, SESSION_S, Access, refuse
+from ganspect.runtime.page.access import SESSION_S, Access, refuse
+from ganspect.runtime.page.contents import content_of
 from ganspect.runtime.page.files import page_of
 
 _WRONG_S = 1.0
@@ -38,8 +39,9 @@ class Login:
             return refuse(429, "too many tries at once; try again in a moment")
         self._tries += 1
         try:
+            given = await _token_of(request)  # before the turn: a slow caller must not keep the others out
             async with self._turn:
-                right = self._access.knows(await _token_of(request))
+                right = self._access.knows(given)
                 if not right:
                     await asyncio.sleep(_WRONG_S)
         finally:
@@ -49,7 +51,7 @@ class Login:
             return page_of("wrong_token.html", 401)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
-            COOKIE,
+            self._access.cookie,
             self._access.session(),
             max_age=SESSION_S,
             httponly=True,
@@ -60,9 +62,5 @@ class Login:
 
 
 async def _token_of(request: Request) -> str:
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _LARGEST_BODY:
-            return ""
+    content = await content_of(request, most=_LARGEST_BODY) or b""
     return parse_qs(content.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0].strip()

@@ -21,17 +21,21 @@ class Point:
     """A second of one camera.
 
     Attributes:
+        number: of the point, ascending; the time of day may be set back.
         second: since 1970.
         verdicts: frames that were judged.
         flagged: of these, anomalous or undecided.
-        score: the highest that is finite; None where there is none.
+        undecided: of these.
+        score: the highest, of the flagged ones where there are any; +inf for a search that was not finished.
         threshold: that it was compared with.
     """
 
+    number: int
     second: int
     verdicts: int
     flagged: int
-    score: float | None
+    undecided: int
+    score: float
     threshold: float
 
 
@@ -49,18 +53,23 @@ class Series:
         with self._lock:
             points = self._points[judged.entry.camera]
             if not points or points[-1].second != second:
-                points.append(Point(second, 0, 0, None, verdict.threshold))
+                number = points[-1].number + 1 if points else 0
+                points.append(Point(number, second, 0, 0, 0, -math.inf, verdict.threshold))
             point = points[-1]
+            if verdict.anomalous and not point.flagged:
+                point.score = -math.inf  # from now on of the flagged ones
+            if verdict.anomalous or not point.flagged:
+                point.score = max(point.score, verdict.score)
             point.verdicts += 1
             point.flagged += verdict.anomalous
+            point.undecided += verdict.verdict == "undecided"
             point.threshold = verdict.threshold
-            if math.isfinite(verdict.score):
-                point.score = verdict.score if point.score is None else max(point.score, verdict.score)
 
-    def since(self, camera: str, second: int) -> list[dict[str, float | None]]:
-        """Return a camera's points from a second on as JSON values; the last one may still change."""
+    def since(self, camera: str, number: int) -> list[dict[str, float | None]]:
+        """Return a camera's points from a number on as JSON values; the last one may still change."""
         with self._lock:
-            return [asdict(point) for point in self._points[camera] if point.second >= second]
+            points = [point for point in self._points[camera] if point.number >= number]
+        return [{**asdict(one), "score": one.score if math.isfinite(one.score) else None} for one in points]
 
     def verdicts_per_s(self, camera: str) -> float:
         """Return how many verdicts a second a camera had in the last ten seconds that are over."""

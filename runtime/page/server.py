@@ -22,6 +22,7 @@ from ganspect.errors import ConfigError
 from ganspect.runtime.page.access import Access, Guard
 from ganspect.runtime.page.actions import Actions
 from ganspect.runtime.page.api import Api
+from ganspect.runtime.page.connection import Connection
 from ganspect.runtime.page.files import ROUTES
 from ganspect.runtime.page.login import Login
 from ganspect.runtime.page.pictures import LivePictures
@@ -30,8 +31,11 @@ from ganspect.runtime.page.settings import PageSettings
 from ganspect.runtime.station.station import Station
 
 _log = logging.getLogger("ganspect.station")
-_CONNECTIONS = 64
+# What fails in the page is said by `Guard`, once and not for each request.
+logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+_CONNECTIONS = 256
 _HEADERS_BYTES = 16 << 10
+_GONE_AFTER_MS = 15_000
 _STARTS_WITHIN_S = 10.0
 _ENDS_WITHIN_S = 5.0
 
@@ -109,12 +113,12 @@ class Page:
         self.close()
 
     def _config(self, api: Api, actions: Actions) -> uvicorn.Config:
-        secure = bool(self._tls) or self._settings.behind_proxy
-        access = Access(token=self._token, secure=secure, hosts=self._settings.hosts)
+        secure, port = bool(self._tls) or self._settings.behind_proxy, self._listening.getsockname()[1]
+        access = Access(port=port, token=self._token, secure=secure, hosts=self._settings.hosts)
         app = Starlette(routes=[*ROUTES, *Login(access).routes(), *api.routes(), *actions.routes()])
         return uvicorn.Config(
             Guard(app, access),
-            http="h11",
+            http=Connection,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -147,7 +151,14 @@ class Page:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_CONNECTIONS)
+        socket.getaddrinfo(host, port)
+        listening = socket.create_server((host, port), family=family, backlog=_CONNECTIONS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_AFTER_MS)  # connections inherit it
+        return listening
+    except (TypeError, UnicodeError) as error:
+        raise ConfigError(
+            f"page.host {host!r} is no address; give one of this machine's, or 0.0.0.0 for all"
+        ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
@@ -155,9 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
             ) from error
         if error.errno == errno.EACCES:
             raise ConfigError(f"port {port} needs root; choose one from 1024 up as page.port") from error
-        raise ConfigError(
-            f"page.host {host!r} is no address of this machine ({error.strerror}); give one, or 0.0.0.0 for all"
-        ) from error
+        raise ConfigError(f"page.host {host!r} is no address of this machine; give one, or 0.0.0.0 for all") from error
 
 
 def _tls_files(settings: PageSettings, folder: Path) -> tuple[Path, Path] | None:
@@ -168,10 +177,14 @@ def _tls_files(settings: PageSettings, folder: Path) -> tuple[Path, Path] | None
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            f"page.certificate {certificate} and page.key {key} cannot be used ({error.strerror or error}); give PEM "
-            "files of a certificate and its private key"
+            f"page.certificate {certificate} and page.key {key} cannot be used ({_why(error)}); give PEM files of a "
+            "certificate and its private key"
         ) from error
     return certificate, key
+
+
+def _why(error: OSError) -> str:
+    return "they are no PEM files, or no pair" if isinstance(error, ssl.SSLError) else str(error.strerror)
 
 
 def _shown(host: str) -> str:

@@ -27,7 +27,7 @@ class PageSettings(Section):
             `Authorization: Bearer`; 16 characters or more. Absent: none is asked for.
         certificate: PEM file for HTTPS, relative to the station file.
         key: PEM file of its private key, likewise.
-        behind_proxy: a proxy on this network does HTTPS, so that the page itself need not.
+        behind_proxy: a proxy does HTTPS, so that the page itself need not; needs `token_env`, since others reach it.
         hosts: names under which browsers may call a page without a token, beside this machine's own.
         pictures_per_s: of the live view, of each camera, at most.
     """
@@ -45,12 +45,13 @@ class PageSettings(Section):
     def _guarded(self) -> "PageSettings":
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together; give both or neither")
-        if is_own(self.host):
+        if is_own(self.host) and not self.behind_proxy:
             return self
         if self.token_env is None:
+            where = "behind a proxy" if self.behind_proxy else f"on {self.host}"
             raise ValueError(
-                f"a page on {self.host} can be reached from other machines; name an environment variable with a token "
-                "in token_env, or leave out host"
+                f"a page {where} can be reached from other machines; name an environment variable with a token "
+                "in token_env, or leave out host and behind_proxy"
             )
         if self.certificate is None and not self.behind_proxy:
             raise ValueError(
@@ -76,7 +77,7 @@ class PageSettings(Section):
 
 def is_own(host: str) -> bool:
     """Return whether only this machine can reach an address."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

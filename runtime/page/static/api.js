@@ -1,5 +1,7 @@
 // Calls of the station's API. A session that has ended leads to the form that asks for the token.
 
+const SILENCE_MS = 5000;
+
 async function answered(response) {
   if (response.status === 401) location.assign("/login");
   if (!response.ok) {
@@ -18,14 +20,27 @@ export async function post(path, content) {
   return (await answered(await fetch(path, { method: "POST", headers, body: JSON.stringify(content) }))).json();
 }
 
-// Calls `told` with the station's state once a second, `lost` while there is no connection.
+// Calls `told` with the station's state once a second, `lost` after five seconds without.
 export function listen(told, lost) {
-  const events = new EventSource("/api/events");
-  events.onmessage = (event) => told(JSON.parse(event.data));
-  events.onerror = () => {
-    lost();
-    if (events.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    get("/api/state").catch(() => {});
-    setTimeout(() => listen(told, lost), 3000);
+  let events = null;
+  let heard_ms = 0;
+  const open = () => {
+    events?.close();
+    heard_ms = Date.now();
+    events = new EventSource("/api/events");
+    events.onmessage = (event) => { heard_ms = Date.now(); told(JSON.parse(event.data)); };
+    events.onerror = () => {
+      heard_ms = Math.min(heard_ms, Date.now() - SILENCE_MS + 1500); // unless it comes back at once
+      if (events.readyState === EventSource.CLOSED) get("/api/state").catch(() => {});
+    };
   };
+  // A station that hangs, or a radio link that is gone, closes nothing: silence is what tells.
+  setInterval(() => {
+    if (document.hidden || Date.now() - heard_ms < SILENCE_MS) return;
+    lost();
+    open();
+  }, 1000);
+  // A tab that nobody sees keeps no connection: a browser has few for one address.
+  document.addEventListener("visibilitychange", () => { if (document.hidden) events?.close(); else open(); });
+  open();
 }

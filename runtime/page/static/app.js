@@ -7,9 +7,13 @@ import { count, score } from "/static/words.js";
 
 const find = (id) => document.getElementById(id);
 let paused = false;
+let known = "";
 
 function told(state) {
   paused = state.paused;
+  const now = [state.version, ...state.cameras.map(({ name }) => name)].join();
+  if (known && known !== now) return location.reload(); // the station was changed meanwhile
+  known = now;
   document.title = `${state.station}: ganspect`;
   find("station").textContent = state.station;
   running(paused ? ["❚❚ paused", "bad"] : ["● inspecting", "good"]);
@@ -57,6 +61,7 @@ function row({ name, owed, delivered, error, note }) {
 }
 
 function lost() {
+  cameras.lost();
   running(["✕ no connection", "bad"]);
   problems(["The station does not answer; this page tries again by itself. What is shown is old."]);
 }
@@ -99,7 +104,7 @@ find("heat").onclick = heat;
 find("theme").onclick = theme;
 find("help").onclick = () => find("keys").showModal();
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
   const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (verdicts.key(name)) return event.preventDefault();
   if (document.querySelector("dialog[open]")) return;

@@ -19,6 +19,11 @@ export function update(state) {
   }
 }
 
+// Nothing is known any more: what is shown is old.
+export function lost() {
+  for (const card of cards.values()) card.lose();
+}
+
 export function redraw() {
   for (const card of cards.values()) card.chart();
 }
@@ -57,8 +62,8 @@ class Card {
     error.hidden = !error.textContent;
     const judged = Object.values(camera.verdicts).reduce((sum, one) => sum + one, 0);
     describe(this.find(".figures"), [
-      ["a second in, judged", `${rate(camera.frames_per_s)}, ${rate(camera.verdicts_per_s)}`],
-      ["ms p50, p99", `${ms(camera.latency_p50_ms)}, ${ms(camera.latency_p99_ms)}`],
+      ["frames/s in, judged", `${rate(camera.frames_per_s)}, ${rate(camera.verdicts_per_s)}`],
+      ["ms, half / 99% within", `${ms(camera.latency_p50_ms)} / ${ms(camera.latency_p99_ms)}`],
       ["flagged", `${count(camera.flagged)} (${share(camera.flagged, judged)})`],
       ["judged", count(judged)],
       ["dropped", count(camera.dropped)],
@@ -71,10 +76,18 @@ class Card {
     this.add(state.points[this.name] ?? [], state.now_ns / 1e9);
   }
 
+  lose() {
+    const chip = this.find(".state");
+    chip.textContent = "? unknown";
+    chip.className = "chip state odd";
+    this.find("figure").classList.add("away");
+    this.find(".empty").textContent = "no connection to the station";
+  }
+
   // The last point may have grown since it came: it is replaced.
   add(points, now_s) {
-    if (points.length) this.points = this.points.filter((one) => one.second < points[0].second).concat(points);
-    this.points = this.points.filter((one) => one.second > now_s - KEPT_S);
+    if (points.length) this.points = this.points.filter((one) => one.number < points[0].number).concat(points);
+    this.points = this.points.filter((one) => one.second > now_s - KEPT_S && one.second < now_s + 5);
     this.now_s = now_s;
     this.chart();
   }

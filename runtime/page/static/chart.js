@@ -71,9 +71,15 @@ function line(pen, shown, { width, colour, x, y, threshold }) {
 }
 
 function mark(pen, point, { colour, x, y }) {
-  pen.fillStyle = colour(point.flagged ? "--anomalous" : "--normal");
+  const undecided = point.flagged > 0 && point.flagged === point.undecided;
+  pen.fillStyle = colour(undecided ? "--undecided" : point.flagged ? "--anomalous" : "--normal");
   pen.beginPath();
-  if (point.flagged) {
+  if (undecided) {
+    pen.moveTo(x, y - 5);
+    pen.lineTo(x + 5, y);
+    pen.lineTo(x, y + 5);
+    pen.lineTo(x - 5, y);
+  } else if (point.flagged) {
     pen.moveTo(x, y - 5);
     pen.lineTo(x + 5, y + 4);
     pen.lineTo(x - 5, y + 4);

@@ -8,6 +8,8 @@ let known = -1; // flagged verdicts when the list was last read
 let asked_ms = 0;
 let rows = [];
 let open = null;
+let opened = []; // the list as it was when one was opened: it changes meanwhile
+let asked = 0;
 
 const uncertain = (record) => record.verdict !== "normal";
 const opposite = (label) => (label === "normal" ? "anomalous" : "normal");
@@ -17,6 +19,7 @@ const named = (label) => (label === "normal" ? "good part" : "defect");
 export function begin() {
   find("of-camera").onchange = find("of-kind").onchange = () => read();
   find("older").onclick = () => read(rows.at(-1).number);
+  find("newest").onclick = () => { find("list").scrollTop = 0; read(); };
   find("newer-one").onclick = () => step(-1);
   find("older-one").onclick = () => step(1);
   find("confirm").onclick = () => label(confirmed(open));
@@ -31,22 +34,24 @@ export function update(state) {
     if (![...choice.options].some((option) => option.value === name)) choice.add(new Option(name, name));
   }
   const total = find("of-kind").value === "1" ? state.flagged : state.kept;
-  const looksBack = rows.length > PAGE || find("list").scrollTop > 40; // somebody reads: do not move it away
+  const looksBack = find("list").scrollTop > 40; // somebody reads: do not move it away
+  find("newest").hidden = !(looksBack && total !== known);
   if (total === known || looksBack || Date.now() - asked_ms < 1500) return;
   known = total;
   read();
 }
 
 export function openNewest() {
-  if (rows.length) show(rows[0]);
+  if (rows.length) show(rows[0], rows);
 }
 
 // Keys while a verdict is open; returns whether it was one.
 export function key(name) {
   if (!open) return false;
+  const ready = !find("confirm").disabled;
   const actions = {
-    ArrowLeft: () => step(-1), ArrowRight: () => step(1), c: () => label(confirmed(open)),
-    r: () => label(opposite(confirmed(open))), u: () => label(null),
+    ArrowLeft: () => step(-1), ArrowRight: () => step(1), c: () => ready && label(confirmed(open)),
+    r: () => ready && label(opposite(confirmed(open))), u: () => label(null),
   };
   actions[name]?.();
   return name in actions;
@@ -57,7 +62,17 @@ async function read(before) {
   const query = new URLSearchParams({ limit: PAGE, flagged: find("of-kind").value });
   if (before) query.set("before", before);
   if (find("of-camera").value) query.set("camera", find("of-camera").value);
-  const { verdicts } = await (await get(`/api/verdicts?${query}`)).json();
+  const mine = ++asked;
+  let verdicts;
+  try {
+    verdicts = (await (await get(`/api/verdicts?${query}`)).json()).verdicts;
+  } catch (error) {
+    find("none").textContent = `The list cannot be read: ${error.message}.`;
+    find("none").hidden = false;
+    return;
+  }
+  if (mine !== asked) return; // another one was asked for meanwhile
+  find("none").textContent = "Nothing was flagged so far.";
   rows = before ? rows.concat(verdicts) : verdicts;
   find("older").hidden = verdicts.length < PAGE;
   find("none").hidden = rows.length > 0;
@@ -80,7 +95,7 @@ function item(record, existing) {
   find(".score").textContent = `${score(record.score)} / ${score(record.threshold)}`;
   find(".place").textContent = `${record.camera}, ${clock(record.timestamp_ns)}`;
   find(".label").textContent = record.label ? `✓ ${named(record.label)}` : "";
-  find("button").onclick = () => show(record);
+  find("button").onclick = () => show(record, rows);
   if (!existing) picture(find("img"), record);
   return part;
 }
@@ -90,15 +105,21 @@ function picture(image, record) {
   if (uncertain(record)) image.src = `/api/verdicts/${record.id}/picture.jpg`;
 }
 
-function show(record) {
+function show(record, list = opened) {
   open = record;
+  opened = list;
   find("detail-title").textContent = `${SIGNS[record.verdict]} ${record.verdict}`;
   find("detail-title").className = record.verdict;
   const image = find("detail-picture");
   find("detail-none").hidden = uncertain(record);
   image.hidden = !uncertain(record);
   image.alt = `${record.camera}: the part and its heat map`;
-  image.onerror = () => { image.hidden = true; find("detail-none").hidden = false; };
+  // What is labelled is what is seen: not before its picture is there.
+  image.removeAttribute("src");
+  const ready = (there) => { find("confirm").disabled = find("reject").disabled = !there; };
+  ready(!uncertain(record));
+  image.onload = () => ready(true);
+  image.onerror = () => { image.hidden = true; find("detail-none").hidden = false; ready(true); };
   if (uncertain(record)) image.src = `/api/verdicts/${record.id}/picture.jpg`;
   describe(find("detail-facts"), [
     ["camera", record.camera], ["time", day(record.timestamp_ns)],
@@ -109,9 +130,9 @@ function show(record) {
   find("confirm").textContent = `Confirm: ${named(confirmed(record))} (C)`;
   find("reject").textContent = `Reject: ${named(opposite(confirmed(record)))} (R)`;
   told(record);
-  const at = rows.indexOf(record);
+  const at = opened.indexOf(record);
   find("newer-one").disabled = at <= 0;
-  find("older-one").disabled = at < 0 || at === rows.length - 1;
+  find("older-one").disabled = at === opened.length - 1;
   if (!find("detail").open) find("detail").showModal();
 }
 
@@ -121,7 +142,7 @@ function told(record) {
 }
 
 function step(by) {
-  const next = rows[rows.findIndex((record) => record.id === open.id) + by];
+  const next = opened[opened.indexOf(open) + by];
   if (next) show(next);
 }
 

@@ -6,13 +6,13 @@ export const STATES = {
   lost: ["✕ lost", "bad"], ended: ["■ ended", "odd"], stopped: ["■ stopped", "odd"],
 };
 
-export const score = (value) => (value === null || value === undefined ? "∞" : value.toPrecision(3));
+export const score = (value) => (value === null || value === undefined ? "not finished" : value.toPrecision(3));
 export const ms = (value) => (value === null ? "–" : `${value < 100 ? value.toFixed(1) : value.toFixed(0)}`);
 export const rate = (value) => (value === null ? "–" : value.toFixed(1));
 export const count = (value) => value.toLocaleString();
 export const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
 export const clock = (ns) => new Date(ns / 1e6).toLocaleTimeString([], { hour12: false });
-export const day = (ns) => new Date(ns / 1e6).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+export const day = (ns) => new Date(ns / 1e6).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hour12: false });
 
 // Fills a description list with [term, value, class] rows.
 export function describe(list, rows) {

@@ -70,7 +70,7 @@ def test_events_bring_the_state_and_the_points_of_the_charts_once(running):
         if line.startswith(b"data: "):
             events.append(json.loads(line[6:]))
     connection.close()
-    seconds = [[point["second"] for point in event["points"]["left"]] for event in events]
+    seconds = [[point["number"] for point in event["points"]["left"]] for event in events]
     assert seconds[0]
     assert seconds[2][0] >= seconds[0][-1]
     assert events[0]["points"]["left"][0]["threshold"] == running.station.inspector.threshold
@@ -159,6 +159,24 @@ def test_a_signal_takes_a_frame_of_its_camera_only_where_the_file_says_so(serve,
         assert served.ask("POST", "/api/cameras/gate/signal", content={"part": 1})[0] == 400
 
 
+def test_who_sends_nothing_keeps_nobody_out(serve, monkeypatch):
+    monkeypatch.setenv("PAGE_TOKEN", TOKEN)
+    monkeypatch.setattr("ganspect.runtime.page.connection._LOOK_S", 0.3)
+    monkeypatch.setattr("ganspect.runtime.page.contents._WITHIN_S", 0.5)
+    with serve(token_env="PAGE_TOKEN") as served:
+        silent = [socket.create_connection((served.host, served.port), timeout=10) for _ in range(70)]
+        half = socket.create_connection((served.host, served.port), timeout=10)
+        half.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        right = f"token={TOKEN.replace(' ', '+')}".encode()
+        assert served.ask("POST", "/login", content=right, headers=form)[0] == 303
+        assert served.ask("GET", "/healthz")[0] == 200
+        assert silent[0].recv(10) == b"", "it is closed"
+        assert b" 401 " in half.recv(100)
+        for connection in (*silent, half):
+            connection.close()
+
+
 def test_pictures_come_from_memory_or_from_the_sink(running, monkeypatch):
     def kept():
         return [path for path in Path(running.station.settings.data).rglob("*_heat.jpg")]
@@ -231,10 +249,14 @@ def test_a_token_is_asked_for(serve, monkeypatch):
         assert status == 303
         assert all(word in headers["set-cookie"] for word in ("HttpOnly", "SameSite=strict"))
         session = headers["set-cookie"].split(";")[0]
+        name = session.split("=")[0]
+        assert name == f"ganspect_{served.port}"
+        for host in ("x/static/?", "[", "localhost/healthz?"):
+            assert served.ask("GET", "/api/state", headers={"Host": host})[0] == 401
         assert served.ask("GET", "/api/state", headers={"Cookie": session})[0] == 200
         until, signature = session.split("=")[1].split(".")
         for forged in (f"{int(until) + 1}.{signature}", f"1.{signature}", "", ".", "x.y"):
-            assert served.ask("GET", "/api/state", headers={"Cookie": f"ganspect={forged}"})[0] == 401
+            assert served.ask("GET", "/api/state", headers={"Cookie": f"{name}={forged}"})[0] == 401
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed, which makes a certificate")

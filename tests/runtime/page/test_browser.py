@@ -118,7 +118,8 @@ def test_a_station_that_has_ended_is_said(browser, serve):
     with serve() as served:
         page.goto(served.address)
         playwright.expect(page.locator("#running")).to_have_text("● inspecting")
-    playwright.expect(page.locator("#running")).to_have_text("✕ no connection")
+    playwright.expect(page.locator("#running")).to_have_text("✕ no connection", timeout=15_000)
+    playwright.expect(page.locator("[data-camera=left] .state")).to_have_text("? unknown")
     playwright.expect(page.locator("#problems")).to_contain_text("What is shown is old")
     page.close()
 

@@ -23,6 +23,7 @@ def test_this_machine_s_own_addresses_need_nothing():
         ({"host": "0.0.0.0"}, "can be reached from other machines; name an environment variable"),
         ({"host": "10.0.0.5", "token_env": "T"}, "would send its token in the clear; give certificate and key"),
         ({"certificate": Path("a.crt")}, "certificate and key belong together"),
+        ({"behind_proxy": True}, "a page behind a proxy can be reached from other machines"),
         ({"port": 70_000}, "less than or equal to 65535"),
     ],
 )
@@ -52,6 +53,13 @@ def test_a_port_in_use(tmp_path):
 def test_an_address_of_another_machine(tmp_path):
     settings = PageSettings(host="192.0.2.7", token_env="T", behind_proxy=True)
     with pytest.raises(ConfigError, match=r"'192\.0\.2\.7' is no address of this machine"):
+        Page.bound(settings, tmp_path)
+
+
+def test_a_host_that_is_none(tmp_path):
+    assert is_own("LOCALHOST")
+    settings = PageSettings(host="é..a", token_env="T", behind_proxy=True)
+    with pytest.raises(ConfigError, match=r"'é\.\.a' is no address; give one of this machine's"):
         Page.bound(settings, tmp_path)
 
 
