@@ -3,12 +3,16 @@
 station.observers.append(lambda judged: print(judged.entry.camera, judged.verdict.verdict))
 """
 
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ganspect.preprocess import Frame
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.verdict import Verdict
+
+_log = logging.getLogger("ganspect.station")
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,12 @@ class Judged:
     frame: Frame
     verdict: Verdict
     entry: Entry
+
+
+def tell(observers: Sequence[Callable[[Judged], None]], judged: Judged) -> None:
+    """Let each observer know; one that fails costs neither the others nor the line anything."""
+    for observer in observers:
+        try:
+            observer(judged)
+        except Exception:
+            _log.exception("camera %s: something that looks at verdicts has failed", judged.entry.camera)

@@ -81,6 +81,12 @@ class Buffer(ABC):
     def __len__(self) -> int:
         """Return how many frames wait."""
 
+    def pass_over(self) -> None:
+        """Drop the frames that wait, and count them."""
+        with self._bell:
+            while self.take() is not None:
+                self.dropped += 1
+
     def close(self) -> None:
         """Let whoever waits for room go on; frames that come later are dropped and counted."""
         with self._bell:

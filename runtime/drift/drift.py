@@ -10,8 +10,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganspect.bundle import MANIFEST
-from ganspect.files import sha256_of
 from ganspect.runtime.drift.learned import LearnedReference, LearnedReferences, read_learned, write_learned
 from ganspect.runtime.drift.measures import LEAST_FRAMES
 from ganspect.runtime.drift.monitor import DriftStatus, Monitor
@@ -55,7 +53,7 @@ class Drift:
         """Begin anew with another bundle or calibration: windows are emptied, and alarms forgotten."""
         calibration, manifest = inspector.calibration, inspector.bundle.manifest
         self._key = "start_score" if inspector.mode == "search" else "score"
-        self._made_by = f"{sha256_of(inspector.bundle.folder / MANIFEST)[:16]} {calibration.created} {inspector.mode}"
+        self._made_by = f"{inspector.bundle.manifest_sha256[:16]} {calibration.created} {inspector.mode}"
         self._reason = _OFF if not self._settings.enabled else ""
         if not self._reason and "score" not in manifest.graphs:
             self._reason = _WITHOUT_ENCODER
@@ -75,7 +73,9 @@ class Drift:
         learned = monitor.add(math.inf if score is None else score)
         if learned is not None:
             # In a thread of its own: a disk may be slow, and verdicts do not wait.
-            threading.Thread(target=self._keep, args=(monitor.camera, learned), name="drift", daemon=True).start()
+            threading.Thread(
+                target=self._keep, args=(monitor.camera, learned, self._made_by), name="drift", daemon=True
+            ).start()
 
     def status(self) -> tuple[DriftStatus, ...]:
         """Return what is known of each camera."""
@@ -90,8 +90,8 @@ class Drift:
         known = learned is not None and learned.made_by == self._made_by and len(set(learned.scores)) >= LEAST_FRAMES
         return Monitor(camera, self._settings, learned.scores if learned is not None and known else None, "station")
 
-    def _keep(self, camera: str, scores: tuple[float, ...]) -> None:
+    def _keep(self, camera: str, scores: tuple[float, ...], made_by: str) -> None:
         with self._lock:
-            reference = LearnedReference(made_by=self._made_by, scores=list(scores))
+            reference = LearnedReference(made_by=made_by, scores=list(scores))
             self._learned = LearnedReferences(cameras={**self._learned.cameras, camera: reference})
             write_learned(self._data, self._learned)

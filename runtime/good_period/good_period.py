@@ -176,7 +176,7 @@ class GoodPeriod:
 
     def _watch(self) -> None:
         while not self._closing.wait(_LOOK_S):
-            with self._lock:
+            with self._lock, contextlib.suppress(OSError):  # a folder that cannot be looked at now is looked at again
                 self._look()
 
     def _look(self) -> None:

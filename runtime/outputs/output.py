@@ -108,16 +108,17 @@ class Output:
         now_ns = time.perf_counter_ns()
         due_ns = part.since_ns + round(self._rules.delay_ms * 1e6)
         late = self._rules.delay_ms > 0 and now_ns > due_ns
-        gives_up_ns = max(now_ns, due_ns) + round(self._rules.give_up_ms * 1e6)
+        gives_up_ns = due_ns + round(self._rules.give_up_ms * 1e6)
         with self._wake:
-            if len(self._waiting) >= _WAITING or self._closing_s is not None:
-                self._dropped += 1
-                self._overrun = True
+            if now_ns > gives_up_ns:  # the part has long passed, and another one is there now
+                self._failed, self._overrun = self._failed + 1, True
+            elif len(self._waiting) >= _WAITING or self._closing_s is not None:
+                self._dropped, self._overrun = self._dropped + 1, True
             else:
                 heapq.heappush(self._waiting, _Waiting(due_ns, next(self._order), late, gives_up_ns, part))
                 self._wake.notify()
                 return
-        self._tell_lost.say(f"too many wait ({_shown(part)})")
+        self._tell_lost.say(f"too many wait, or its time is long over ({_shown(part)})")
 
     def status(self) -> OutputStatus:
         """Return the output as it is now; cheap, from any thread."""

@@ -17,9 +17,12 @@ from types import TracebackType
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
-from ganspect.errors import ConfigError
-from ganspect.runtime.page.access import Access, Guard
+from ganspect.errors import ConfigError, GanspectError, one_line
+from ganspect.redaction import redacted
+from ganspect.runtime.page.access import Access, Guard, refuse
 from ganspect.runtime.page.actions import Actions
 from ganspect.runtime.page.api import Api
 from ganspect.runtime.page.connection import Connection
@@ -115,7 +118,10 @@ class Page:
     def _config(self, api: Api, actions: Actions) -> uvicorn.Config:
         secure, port = bool(self._tls) or self._settings.behind_proxy, self._listening.getsockname()[1]
         access = Access(port=port, token=self._token, secure=secure, hosts=self._settings.hosts)
-        app = Starlette(routes=[*ROUTES, *Login(access).routes(), *api.routes(), *actions.routes()])
+        app = Starlette(
+            routes=[*ROUTES, *Login(access).routes(), *api.routes(), *actions.routes()],
+            exception_handlers={GanspectError: _unavailable},
+        )
         return uvicorn.Config(
             Guard(app, access),
             http=Connection,
@@ -146,6 +152,11 @@ class Page:
             if time.monotonic() > end_s or not thread.is_alive():
                 raise ConfigError(f"the page does not start on {self.address}; see the log above")
             time.sleep(0.01)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """Answer where the history cannot be read: with a sentence."""
+    return refuse(503, redacted(one_line(error)))
 
 
 def _listen(host: str, port: int) -> socket.socket:

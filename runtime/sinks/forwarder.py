@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ganspect.errors import one_line
+from ganspect.errors import OutputError, one_line
 from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.history.store import History
@@ -111,7 +111,10 @@ class Forwarder:
 
     def status(self) -> SinkStatus:
         """Return the sink as it is now."""
-        owed = self._history.count_after(self._at, self._verdicts)
+        try:
+            owed = self._history.count_after(self._at, self._verdicts)
+        except OutputError as error:  # the others are shown all the same
+            return SinkStatus(self.name, self._delivered, 0, self._failures, one_line(error))
         return SinkStatus(self.name, self._delivered, owed, self._failures, self._error)
 
     def close(self, timeout_s: float = 5.0) -> None:

@@ -113,6 +113,8 @@ class Cameras:
             SignalError: there is no such camera, it has no http trigger, or the name is impossible.
         """
         trigger = self.triggers.get(camera)
+        if self._stopped:
+            raise SignalError("the station stops, and inspects no part any more; reject it")
         if camera not in self.feeds:
             raise SignalError(f"there is no camera {shown_name(camera)!r}; give one of {', '.join(self.feeds)}")
         if trigger is None or trigger.kind != "http":
@@ -122,9 +124,9 @@ class Cameras:
         return trigger.signal(name)
 
     def pass_over(self) -> None:
-        """Miss the parts whose signals or frames wait: inspection is paused."""
-        for feed in self.feeds.values():
-            if isinstance(feed.buffer, TriggerBuffer):
+        """Let go of what waits, of live cameras: nobody inspects, and later these parts are elsewhere."""
+        for name, feed in self.feeds.items():
+            if isinstance(feed.buffer, TriggerBuffer | LatestBuffer) or name not in self._quiet:
                 feed.buffer.pass_over()
 
     def unwell(self) -> dict[str, str]:
@@ -201,6 +203,11 @@ class Cameras:
     def ended(self) -> bool:
         """Return whether every camera was a file that is through, and all its frames were taken."""
         return all(feed.through for feed in self.feeds.values())
+
+    def ask_to_stop(self) -> None:
+        """Say that capturing shall stop, without waiting for a driver."""
+        for feed in self.feeds.values():
+            feed.ask_to_stop()
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """Stop capturing, all cameras at once; frames that were captured can still be taken."""

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -45,13 +45,16 @@ def run_station(path: Path) -> None:
         OutputError: another station has the data folder, or at the end verdicts could not be put on disk.
     """
     settings, folder = read_station(path), path.absolute().parent
+    opened: list[Station] = []
     with (
         _only_one(settings),
         set_up_logs(as_json=settings.log == "json"),
         _page(settings, folder) as page,
         _until_told() as stopping,
+        _on_hang_up(opened, stopping),
     ):
-        with Station.open(settings, folder) as station, _on_hang_up(station.reload, stopping):
+        with Station.open(settings, folder) as station:
+            opened.append(station)
             with nullcontext() if page is None else page.serving(station):
                 _greet(station, page)
                 station.run(stopping)
@@ -122,15 +125,18 @@ def _until_told() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _on_hang_up(reload: Callable[[], None], stopping: threading.Event) -> Iterator[None]:
-    """Load the bundle anew on SIGHUP, or stop where it means what it says: that the terminal is gone."""
+def _on_hang_up(opened: Sequence[Station], stopping: threading.Event) -> Iterator[None]:
+    """Load the bundle anew on SIGHUP, or stop where it means what it says: that the terminal is gone.
+
+    While a station is being opened it is loaded anyway.
+    """
     had_terminal = _has_terminal()
 
     def hang_up(number: int, frame: FrameType | None) -> None:
         if had_terminal and not _has_terminal():
             stopping.set()
-        else:
-            reload()
+        for station in opened if not stopping.is_set() else ():
+            station.reload()
 
     before = signal.signal(signal.SIGHUP, hang_up)
     try:

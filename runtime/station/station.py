@@ -24,7 +24,7 @@ from ganspect.runtime.history.recorder import Kept, Recorder
 from ganspect.runtime.history.retention import Retention
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
-from ganspect.runtime.judged import Judged
+from ganspect.runtime.judged import Judged, tell
 from ganspect.runtime.outputs.selection import Outputs
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
@@ -105,11 +105,10 @@ class Station:
         self.judging = Judging(self.parts.of, asked=settings.inspection.batch, cameras=len(cameras.feeds))
         self._last_frames = last_frames
         self._opened = ExitStack()
-        self._alarm = ""
-        self._in_a_row = 0
-        self._look_again_s = 0.0
+        self._alarm, self._in_a_row, self._look_again_s = "", 0, 0.0
         self.turned_s = time.monotonic()
         self._unwell: dict[str, str] = cameras.unwell()
+        self._stop_by_s = time.monotonic() + _STOPPING_S
         self.lost = 0
         self._stopping = threading.Event()
         self._paused = threading.Event()
@@ -165,10 +164,16 @@ class Station:
                 self.outputs.feed(self._unwell)
             self._look()
         self.supervisor.stopping()
-        self.cameras.stop()
-        while self._next(0.0):
-            self.turned_s = time.monotonic()
-            self.supervisor.alive()
+        self.swap.end()
+        if self.paused:
+            self.cameras.pass_over()
+        self._stop_by_s = time.monotonic() + _STOPPING_S
+        # What waits is judged before a driver that hangs is waited for: parts are on their way to the ejector.
+        for stop in (self.cameras.ask_to_stop, self.cameras.stop):
+            stop()
+            while self._next(0.0):
+                self.turned_s = time.monotonic()
+                self.supervisor.alive()
         self.cameras.pass_over()
         self.outputs.close()
 
@@ -214,10 +219,7 @@ class Station:
         self.close()
 
     def _follow(self, inspector: Inspector) -> None:
-        """Let the others know of another inspector; called between two frames.
-
-        How many frames are judged together stays as it was: to measure it anew would take a second of the line's.
-        """
+        """Let others know of another inspector; how many frames are judged together stays: it is slow to measure."""
         self.sinks.follow(inspector)
         self.drift.use(inspector)
         self.good_period.bundle = self.swap.bundle
@@ -240,22 +242,21 @@ class Station:
         mode, bundle = self.inspector.mode, self.swap.bundle
         entry = Entry.of(arrival, verdict, mode=mode, bundle=bundle, waited_ms=found.waited_ms)
         self.counts.judged(entry)
-        judged = Judged(arrival, found.frame, verdict, entry)
-        for observer in self.observers:
-            observer(judged)
+        tell(self.observers, Judged(arrival, found.frame, verdict, entry))
         # Without its pixels: while the disk is full thousands of these are held.
         shot = replace(arrival.shot, frame=arrival.shot.frame[:0, :0].copy())
         self._submit(entry, (arrival.camera, shot))
 
     def _submit(self, entry: Entry, ticket: tuple[str, Shot]) -> None:
         """Hand a verdict over to be kept; while too many are held, look after the rest, and heed a stop."""
-        end_s = time.monotonic() + _STOPPING_S
         while not self.recorder.submit(entry, ticket, timeout_s=_LOOK_S):
             self.turned_s = time.monotonic()
             self._look()
+            self.outputs.rest("verdicts cannot be kept")  # parts pass meanwhile, and later others are in their place
+            self.cameras.pass_over()
             if not self._stopping.is_set():
-                end_s = time.monotonic() + _STOPPING_S
-            elif time.monotonic() > end_s:
+                self._stop_by_s = time.monotonic() + _STOPPING_S
+            elif time.monotonic() > self._stop_by_s:  # one wait for all that is left, not one each
                 self.lost += 1
                 return
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ganspect.errors import BundleError, one_line
+from ganspect.errors import BundleError, ConfigError, one_line
 from ganspect.preprocess import Frame
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.station.notify import Supervisor
@@ -78,6 +78,7 @@ class Swap:
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._over = threading.Event()
         self._closing = threading.Event()
+        self._ending = False
         self._lock = threading.Lock()
         self._ready: Inspector | None = None
         self._before: Inspector | None = None
@@ -94,7 +95,12 @@ class Swap:
 
     def ask(self) -> None:
         """Have the bundle loaded anew; returns at once, and what is asked meanwhile is done afterwards, once."""
-        self._asked.put(True)
+        if not self._ending:
+            self._asked.put(True)
+
+    def end(self) -> None:
+        """Load nothing any more: the station stops."""
+        self._ending = True
 
     def status(self) -> SwapStatus:
         """Return what is in force and what is going on."""
@@ -179,6 +185,8 @@ class Swap:
     def _loaded(self) -> Inspector:
         new = self._load()
         try:
+            if self._ending:
+                raise ConfigError("the station stops")
             self._test(new)
         except BaseException:
             new.close()
@@ -188,7 +196,10 @@ class Swap:
     def _put_in_force(self, inspector: Inspector) -> None:
         self.inspector = inspector
         for follower in self.followers:
-            follower(inspector)
+            try:
+                follower(inspector)
+            except Exception:  # whoever cannot follow costs no verdict, and no roll-back
+                _log.exception("not everything follows bundle %s", self.bundle)
 
     def _end_trial(self, before: Inspector) -> None:
         self._finish(before)
