@@ -108,7 +108,8 @@ class Output:
         now_ns = time.perf_counter_ns()
         due_ns = part.since_ns + round(self._rules.delay_ms * 1e6)
         late = self._rules.delay_ms > 0 and now_ns > due_ns
-        gives_up_ns = due_ns + round(self._rules.give_up_ms * 1e6)
+        # Without a delay nobody has said where the part is by then: it is acted at once, however late.
+        gives_up_ns = (due_ns if self._rules.delay_ms else now_ns) + round(self._rules.give_up_ms * 1e6)
         with self._wake:
             if now_ns > gives_up_ns:  # the part has long passed, and another one is there now
                 self._failed, self._overrun = self._failed + 1, True

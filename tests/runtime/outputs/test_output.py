@@ -87,6 +87,17 @@ def test_a_verdict_that_is_too_late_acts_at_once_and_is_counted(pin, opened, cap
     assert "output ejector was late: camera left, anomalous, part 7 by 2" in caplog.text
 
 
+def test_a_part_that_has_long_passed_is_not_acted_on_and_counts_as_not_rejected(pin, opened):
+    medium = Recorded(pin)
+    output = opened(medium, delay_ms=50.0, give_up_ms=200.0)
+    output.feed()
+    wait_for(lambda: not output.status().safe, "it acts")
+    output.offer(part(ago_ms=400.0))
+    assert output.status().failed == 1
+    assert output.status().waiting == 0
+    assert not any(active for _, active in medium.changes)
+
+
 def test_without_a_delay_nothing_is_late(pin, opened):
     output = opened(Recorded(pin))
     output.offer(part(ago_ms=300))

@@ -293,6 +293,28 @@ def test_a_bundle_that_fails_in_its_first_frames_is_rolled_back_and_no_frame_is_
     assert running.station.counts.of("line").unusable == 0
 
 
+def test_a_roll_back_holds_when_somebody_cannot_follow(line, caplog, monkeypatch):
+    def cannot(inspector):
+        raise OSError("the folder is gone")
+
+    running = line()
+    running.station.swap.followers.insert(0, cannot)
+    old = running.station.inspector
+    change_manifest(running.version("v2"), training={"source": "another day"})
+    running.link("v2")
+    running.station.reload()
+    wait_for(lambda: running.station.inspector is not old, "it is in force")
+    monkeypatch.setattr(
+        running.station.inspector, "inspect", lambda frame: (_ for _ in ()).throw(MemoryError("broken"))
+    )
+    wait_for(lambda: running.station.swap.status().rolled_back == 1, "it is rolled back")
+    assert running.station.inspector is old
+    running.wait_for_frames(25)
+    running.stop()
+    assert "not everything follows bundle" in caplog.text
+    assert running.station.counts.of("line").unusable == 0
+
+
 def test_a_frame_that_the_old_one_cannot_judge_either_rolls_nothing_back(line):
     running = line()
     failing = threading.Event()
