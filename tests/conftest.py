@@ -1,6 +1,9 @@
 """Fixtures that several parts use: synthetic images, and tiny runs trained on them once a session."""
 
+import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,22 @@ TINY_RECIPE = {
     "search": {"steps": 5},
     "training": {"precision": "fp32", "device": "cpu", "log_every": 10, "sample_every": 20, "checkpoint_every": 10},
 }
+
+_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> Iterator[None]:
+    """End at once when all is reported: threads that hang in a driver are left behind on purpose, and may crash it."""
+    yield
+    if (status := config.stash.get(_STATUS, None)) is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -56,7 +56,10 @@ def test_a_short_run_is_not_judged_by_its_slope():
 
 def test_two_thousand_frames_go_through_a_real_station(tiny_bundle, tmp_path, capsys):
     found = run(2000, tmp_path, bundle=tiny_bundle)
-    assert found["passed"], found
+    # So short a run tells nothing about what grows: threads and descriptors of the start still come and go.
+    assert found["status"] == 0, found
+    assert found["descriptors"]["end"] <= found["descriptors"]["begin"] + 4, found
+    assert found["threads"]["end"] <= found["threads"]["begin"] + 4, found
     assert found["frames"] >= 2000
     assert found["frames_per_s"] > 20
     assert 300 < found["history_bytes_per_verdict"] < 5000
