@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from rich.table import Table
 from station_rig.bundle import make_tiny_bundle
 from station_rig.faults import FAULTS
 from station_rig.injection import Plan, inject
+from station_rig.usage import machine_busy_s, own_busy_s
 
 from ganspect import __version__
 from ganspect.errors import ConfigError, GanspectError
@@ -57,13 +59,17 @@ def run(
     with tempfile.TemporaryDirectory(prefix="ganspect-reliability-") as folder:
         place = Path(folder)
         bundle = bundle or make_tiny_bundle(place / "tiny")
+        begin_s, busy_s, own_s = time.monotonic(), machine_busy_s(), own_busy_s()
         found = _inject_all([name for name in names if name not in missing], plan, bundle, place, beside)
+        lasted_s, used_s = time.monotonic() - begin_s, own_busy_s() - own_s
+        others_s = max(0.0, machine_busy_s() - busy_s - used_s)
     content: dict[str, Any] = {
         "benchmark": "reliability",
         "form": form,
         "faults": {name: found[name] for name in names if name in found},
         "not_possible_here": missing,
         "stations_at_once": beside,
+        "cores_used": {"this": round(used_s / lasted_s, 2), "others": round(others_s / lasted_s, 2)},
         "environment": {"ganspect": __version__, **machine()},
     }
     write_json(out / "reliability.json", content)

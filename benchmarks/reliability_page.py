@@ -45,10 +45,11 @@ say nothing about disks that lie about flushing.
 _BACKOFF = """### What waiting does to recovery
 
 A camera, broker or server that fails is tried again after up to 0.5 s, then 1, 2, … 30 s, each shortened by chance to
-no less than half. Recovery is therefore mostly the rest of a wait, and grows with the outage: after 40 s the wait has
-reached 16 to 30 s. The long outages in the table are there to show that; most of the others last 0.2 to 3 s.
-A full disk is asked once a second however long it lasts. Half a frame, a change of size and a clock that is set back
-leave nothing to wait for, apart from opening the stream anew.
+no less than half. Recovery is therefore mostly the rest of a wait, and grows with the outage: one of 40 s may end just
+when a wait of 30 s has begun. The long outages, three of a hundred and 35 to 45 s each, are there to show that, and p99
+is theirs; the others last 0.2 to 3 s, with a full disk from when it is noticed. A full disk is asked once a second
+however long it lasts. Half a frame, a change of size and a clock that is set back leave nothing to wait for, apart from
+opening the stream anew.
 """
 
 
@@ -93,8 +94,13 @@ def _faults(result: Mapping[str, Any]) -> str:
 
 
 def _at_once(result: Mapping[str, Any]) -> str:
-    number = result["stations_at_once"]
-    return "one station at a time" if number == 1 else f"up to {number} stations at once, `sigkill` alone"
+    number, used = result["stations_at_once"], result.get("cores_used")
+    text = "one station at a time" if number == 1 else f"up to {number} stations at once, `sigkill` alone"
+    if used is None:
+        return text
+    return (
+        f"{text}; {used['this']:.2f} cores were used by all of this and {used['others']:.2f} by others on the machine"
+    )
 
 
 def _how(faults: Mapping[str, Mapping[str, Any]]) -> str:
@@ -111,10 +117,13 @@ def _beside(result: Mapping[str, Any]) -> str:
             "memory. A relay between the two notes each acknowledgement by the verdict's id, so these are told from "
             "losses of the station. Who can miss none reads the history, or has a broker that keeps its queue."
         )
-    noticed = {name: one for name, one in result["faults"].items() if one["noticed"] is not None}
-    quiet = [f"`{name}` {missed}" for name, one in noticed.items() if (missed := one["count"] - one["noticed"])]
-    if quiet:
-        sentences.append(f"Faults so short that the station's log does not mention them: {', '.join(quiet)}.")
+    told = [
+        f"`{name}` {one['noticed']} of {one['count']}"
+        for name, one in result["faults"].items()
+        if one["noticed"] is not None and one["noticed"] < one["count"]
+    ]
+    if told:
+        sentences.append(f"Not each fault is worth a line of the station's log, which mentions of {', '.join(told)}.")
     return "\n" + "\n\n".join(sentences) + "\n" if sentences else ""
 
 
@@ -131,12 +140,26 @@ def _soak(result: Mapping[str, Any]) -> str:
         ["threads, at most", f"{result['threads']['begin']} → {result['threads']['end']}", "no more"],
         ["SQLite, bytes a verdict", f"{result['history_bytes_per_verdict']}", ""],
     ]
-    verdict = "passed" if result["passed"] else "**not passed**"
+    if tenths := result.get("rss_mb_by_tenth"):
+        rows.insert(3, ["memory at the end of each tenth, MB", ", ".join(f"{one:.1f}" for one in tenths), ""])
+    verdict = "within the limits" if result["passed"] else "**not within the limits**"
     return (
         f"## A million frames\n\n`benchmarks/soak.py`: two cameras, a folder of images and a video, again and again and"
         " as fast as it goes, through `ganspect run`, with JSON lines that rotate and pictures under a quota. The "
         "interval is that of a least-squares line through the means of 40 blocks of samples after the warm-up. "
-        f"Measured on {_machine(result)}: {verdict}.\n\n{_table(['', '', 'limit'], rows)}"
+        f"Measured on {_machine(result)}: {verdict}.\n\n{_table(['', '', 'limit'], rows)}\n{_growth(result)}"
+    )
+
+
+def _growth(result: Mapping[str, Any]) -> str:
+    """Return in words whether memory was flat; within a limit is not the same."""
+    found, begin, end = result["rss_kb_per_100000"], result["rss_mb"]["begin"], result["rss_mb"]["end"]
+    if found["low"] <= 0:
+        return "The interval contains 0: no growth was found.\n"
+    return (
+        f"The interval does not contain 0: memory was **not flat**, it grew by {end - begin:.1f} MB in "
+        f"{result['frames'] - result['warm_up_frames']:,} frames. A straight line does not tell whether that goes on "
+        "or comes in steps that end, as those of an allocator do.\n"
     )
 
 
@@ -157,7 +180,7 @@ def _latency(result: Mapping[str, Any]) -> str:
 
 _LATENCY_ROWS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "age at the verdict, ms: p50, p95, p99": lambda one: _spread(one["capture_to_verdict_ms"]),
-    "grows by, ms a second": lambda one: f"{one['age_grows_ms_per_s']:g}",
+    "grows by, ms a second": lambda one: f"{one['age_grows_ms_per_s'] + 0.0:g}",
     "of that transport, ms: p50, p95, p99": lambda one: _spread(one["transport_ms"]),
     "waiting for its turn": lambda one: _spread(one["waited_ms"]),
     "inspection": lambda one: _spread(one["inspected_ms"]),
@@ -169,9 +192,10 @@ _LATENCY_ROWS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 _LATENCY_NOTE = """Where inspection is slower than the cameras, something has to give. The station drops pictures and
-judges fresh ones; the loop drops none, so each is older than the one before until buffers are full, and its age after a
-shift is limited by memory alone. Compare ages only where iterations and undecided verdicts are alike: a search that its
-budget ends early is quick too.
+judges fresh ones; the loop drops none (those that still wait in the end are not counted), so each is older than the one
+before, and nothing had put an end to that when the measurement was over. Its ages therefore say how long it ran; what
+can be compared is by how much they grow. Compare ages only where iterations and undecided verdicts are alike: a search
+that its budget ends early is quick too.
 """
 
 

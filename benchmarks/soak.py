@@ -187,6 +187,7 @@ def figures(samples: Sequence[Sample], status: int) -> dict[str, Any]:
         "frames_per_s_by_tenth": _rates(samples),
         "cpu_share": round((last.usage.cpu_s - samples[0].usage.cpu_s) / seconds, 2),
         "rss_mb": {name: round(one.usage.rss_kb / 1024, 1) for name, one in (("begin", first), ("end", last))},
+        "rss_mb_by_tenth": [round(part[-1].usage.rss_kb / 1024, 2) for part in _tenths(after)],
         **{f"{name}_per_100000": asdict(found) for name, found in grown.items()},
         **most,
         "history_bytes_per_verdict": round((last.history_bytes - first.history_bytes) / (last.frames - first.frames)),
@@ -195,6 +196,12 @@ def figures(samples: Sequence[Sample], status: int) -> dict[str, Any]:
         "slope_judged": judged,
         "passed": flat and all(one["end"] <= one["begin"] for one in most.values()) and status == 0,
     }
+
+
+def _tenths(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+    """Return the samples in ten parts: what is still growing in the last ones does not level off."""
+    edges = [round(index * len(samples) / 10) for index in range(11)]
+    return [samples[begin:end] for begin, end in pairwise(edges) if end > begin]
 
 
 def _slope_of(samples: Sequence[Sample], name: str) -> Slope:

@@ -30,7 +30,7 @@ from rich.table import Table
 from station_rig.streams import RtspServer, rtsp_is_missing
 from station_rig.time_code import read_time_code
 from station_rig.timed_cameras import FRAMES_PER_S, HEIGHT, REGION_XYXY, WIDTH, timed_cameras
-from station_rig.usage import usage
+from station_rig.usage import machine_busy_s, usage
 
 from ganspect import __version__
 from ganspect.errors import ConfigError, GanspectError, SourceError
@@ -188,19 +188,13 @@ def _measured(
 ) -> dict[str, Any]:
     """Return the figures of some work, with who used the cores meanwhile."""
     pids = {"this": os.getpid(), **{f"camera_{camera}": one.pid for camera, one in zip(CAMERAS, servers, strict=True)}}
-    before, busy_s, begin_s = {name: usage(pid).cpu_s for name, pid in pids.items()}, _busy_s(), time.monotonic()
+    before, busy_s, begin_s = {name: usage(pid).cpu_s for name, pid in pids.items()}, machine_busy_s(), time.monotonic()
     collection, told = work()
     lasted_s = time.monotonic() - begin_s
     used_s = {name: usage(pid).cpu_s - before[name] for name, pid in pids.items()}
-    used_s["others"] = max(0.0, _busy_s() - busy_s - sum(used_s.values()))
+    used_s["others"] = max(0.0, machine_busy_s() - busy_s - sum(used_s.values()))
     cores = {name: round(value / lasted_s, 2) for name, value in used_s.items()}
     return {**figures(collection, seconds), **told, "cores_used": cores}
-
-
-def _busy_s() -> float:
-    """Return the seconds that all cores together have worked since the machine started."""
-    fields = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 _FILE = """name: latency

@@ -46,3 +46,15 @@ def usage(pid: int) -> Usage:
         threads=int(status["Threads"]),
         cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS,
     )
+
+
+def machine_busy_s() -> float:
+    """Return the seconds that all cores together have worked since the machine started."""
+    fields = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / _TICKS
+
+
+def own_busy_s() -> float:
+    """Return the seconds that this process has worked, and all processes that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
