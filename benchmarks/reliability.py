@@ -1,6 +1,6 @@
 """Does a station lose anything, and how soon is it well again? Real faults on a real process, counted from outside.
 
-    python benchmarks/reliability.py --minutes 10 --out /tmp/reliability
+    python benchmarks/reliability.py --minutes 10
     python benchmarks/reliability.py --long --out benchmarks/results
     python benchmarks/reliability.py --page            # write docs/reliability.md from the committed JSON
 
@@ -135,14 +135,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--long", action="store_true", help="a hundred of each instead, about 40 minutes")
     parser.add_argument("--faults", metavar="A,B", help=f"some of {', '.join(FAULTS)}")
     parser.add_argument("--bundle", type=Path, help="a small bundle; by default one is made")
-    parser.add_argument("--out", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=Path("out/reliability"), metavar="DIR")
     parser.add_argument("--page", action="store_true", help="write docs/reliability.md from the committed results")
     given = parser.parse_args(arguments)
     if given.page:
         write_page()
         return 0
-    if given.out is None:
-        parser.error("give --out DIR, or --page")
     try:
         names = _chosen(given.faults)
         plan = _LONG if given.long else Plan(seconds=max(0.0, given.minutes * 60 / len(names) - _OVERHEAD_S))

@@ -1,6 +1,6 @@
 """Does a station that runs for long need more and more? A million frames through `ganspect run`, watched from outside.
 
-    python benchmarks/soak.py --out benchmarks/results
+    python benchmarks/soak.py
     python benchmarks/soak.py --frames 2000 --out /tmp/soak
 
 Two cameras, a folder of images and a video, begin again whenever they are through, as fast as it goes; every verdict
@@ -249,7 +249,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="A million frames through a station.")
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--bundle", type=Path, help="a small bundle; by default one is made")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=Path("out/soak"), metavar="DIR")
     given = parser.parse_args(arguments)
     try:
         if given.frames < 1000:

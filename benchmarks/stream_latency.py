@@ -1,6 +1,6 @@
 """How old is a frame when its verdict is there? Two streams under load, beside the loop that people write first.
 
-    python benchmarks/stream_latency.py --out benchmarks/results
+    python benchmarks/stream_latency.py
     python benchmarks/stream_latency.py --minutes 0.2 --out /tmp/latency
 
 Two RTSP cameras, 640x360 at 30 frames a second, write into each picture when it was taken; what is reported is the age
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--video", type=Path, default=ROOT / "demo/line.avi", help="what the cameras show")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--budget-ms", type=float, default=50.0)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=Path("out/stream_latency"), metavar="DIR")
     given = parser.parse_args(arguments)
     try:
         if reason := rtsp_is_missing():

@@ -5,14 +5,11 @@ GET  /api/events                     the same once a second, as server-sent even
 GET  /api/cameras/NAME/live.jpg      ?view=plain|heat|both, the newest frame, X-Verdict says of which verdict; 204: none
 GET  /api/verdicts                   ?before=NUMBER&camera=NAME&flagged=1&limit=30, the newest first
 GET  /api/verdicts/ID/picture.jpg    frame and heat map of a flagged part
-POST /api/verdicts/ID/label          {"label": "normal" | "anomalous" | null}
-POST /api/pause                      {"paused": true}
 """
 
 import asyncio
 import contextlib
 import json
-import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,7 +31,6 @@ from ganspect.runtime.page.series import Series
 from ganspect.runtime.page.state import States, about
 from ganspect.runtime.station.station import Station
 
-_log = logging.getLogger("ganspect.station")
 _EVENT_S = 1.0
 _EVENTS = 300
 _LOOKERS = 16
@@ -91,8 +87,8 @@ class Api:
     async def _told(self) -> AsyncIterator[str]:
         self._lookers += 1
         seen = dict.fromkeys(self._station.cameras.feeds, 0)
-        yield "retry: 500\n\n"  # ms until the browser comes back
         try:
+            yield "retry: 500\n\n"  # ms until the browser comes back
             # Not for ever: the browser comes back by itself, and one that is gone is found out.
             for _ in range(_EVENTS):
                 if self.ending.is_set():
