@@ -39,7 +39,12 @@ class Address:
     @property
     def is_live(self) -> bool:
         """Return whether frames go on until somebody stops them: an end is then a failure."""
-        return self.kind in ("camera", "basler", "network", "gstreamer", "watch")
+        return self.is_stream or self.kind == "watch"
+
+    @property
+    def is_stream(self) -> bool:
+        """Return whether frames come by themselves, whether somebody takes them or not: not from files or folders."""
+        return self.kind in ("camera", "basler", "network", "gstreamer")
 
 
 def read_address(text: str) -> Address:

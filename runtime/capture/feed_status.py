@@ -10,6 +10,9 @@ State: TypeAlias = Literal["opening", "live", "stalled", "frozen", "lost", "ende
 """opening: being opened; live: frames come; stalled: they stopped, without an error; frozen: they come, but always the
 same one; lost: it failed and is tried again; ended: a file is through; stopped: the station stops."""
 
+AWAY: tuple[State, ...] = ("stalled", "frozen", "lost")
+"""States of a camera that should see something and does not."""
+
 
 @dataclass(frozen=True)
 class FeedSettings:

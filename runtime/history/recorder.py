@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from ganspect.errors import EntryError, OutputError
+from ganspect.redaction import redacted
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.rejected import REJECTED, Rejected
 from ganspect.runtime.history.store import History
@@ -145,7 +146,9 @@ class Recorder:
             try:
                 self._keep(batch)
             except Exception as error:  # whatever it is: an entry that is not on disk is held, and tried again
-                self.alarm = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
+                self.alarm = redacted(
+                    str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
+                )
                 # Not woken by new entries: a full disk is asked once a second, however fast the line is.
                 if self._given_up.wait(_RETRY_S):
                     return

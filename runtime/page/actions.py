@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ganspect.errors import GanspectError, one_line
-from ganspect.redaction import redacted
+from ganspect.errors import GanspectError
 from ganspect.runtime.page.access import refuse
 from ganspect.runtime.page.contents import content_of
 from ganspect.runtime.station.station import Station
@@ -57,7 +56,7 @@ class Actions:
         try:
             there = await run_in_threadpool(self._station.history.label, uid, label)
         except GanspectError as error:
-            return refuse(503, redacted(one_line(error)))
+            return refuse(503, str(error))
         if not there:
             return refuse(404, "there is no such verdict on disk")
         _log.info("verdict %s was labelled %s on the page", uid, label)
@@ -78,7 +77,7 @@ class Actions:
         try:
             status = await run_in_threadpool(period.begin if given["on"] else period.end)
         except GanspectError as error:
-            return refuse(409, redacted(one_line(error)))
+            return refuse(409, str(error))
         return JSONResponse({"state": status.state, "name": status.name})
 
     async def _reload(self, request: Request) -> Response:
@@ -95,7 +94,7 @@ class Actions:
             # Here and not in a thread of the pool: the moment of the signal counts, and nothing in it waits.
             signal = self._station.cameras.signal(request.path_params["camera"], given["part"])
         except GanspectError as error:
-            return refuse(409, redacted(one_line(error)))
+            return refuse(409, str(error))
         return JSONResponse({"part": signal.name}, 202)
 
 

@@ -20,8 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ganspect.errors import GanspectError, one_line
-from ganspect.redaction import redacted
+from ganspect.errors import GanspectError
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.page.access import refuse
 from ganspect.runtime.page.health import health_of
@@ -120,7 +119,7 @@ class Api:
         try:
             content = await run_in_threadpool(self._live.picture, judged, cast(View, view))
         except GanspectError as error:
-            return refuse(404, redacted(one_line(error)))
+            return refuse(404, str(error))
         return Response(content, media_type="image/jpeg", headers={"X-Verdict": json.dumps(about(judged))})
 
     async def _verdicts(self, request: Request) -> Response:

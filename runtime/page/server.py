@@ -20,8 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ganspect.errors import ConfigError, GanspectError, one_line
-from ganspect.redaction import redacted
+from ganspect.errors import ConfigError, GanspectError
 from ganspect.runtime.page.access import Access, Guard, refuse
 from ganspect.runtime.page.actions import Actions
 from ganspect.runtime.page.api import Api
@@ -156,7 +155,7 @@ class Page:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """Answer where the history cannot be read: with a sentence."""
-    return refuse(503, redacted(one_line(error)))
+    return refuse(503, str(error))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 
 from ganspect import __version__
-from ganspect.redaction import redacted
-from ganspect.runtime.capture.triggers.trigger import TriggerStatus
 from ganspect.runtime.drift import DriftStatus
 from ganspect.runtime.judged import Judged
-from ganspect.runtime.outputs.status import OutputStatus
 from ganspect.runtime.page.health import health_of
 from ganspect.runtime.page.pictures import LivePictures
 from ganspect.runtime.page.series import Series
@@ -52,7 +49,7 @@ class States:
     def _describe(self) -> dict[str, Any]:
         station = self._station
         drift = {one.camera: _drift(one) for one in station.drift.status()}
-        triggers = {one.camera: _trigger(one) for one in station.cameras.trigger_status()}
+        triggers = {one.camera: asdict(one) for one in station.cameras.trigger_status()}
         cameras = [
             {**self._camera(name), "drift": drift.get(name), "trigger": triggers.get(name)}
             for name in station.cameras.feeds
@@ -73,8 +70,8 @@ class States:
             "flagged": sum(camera["flagged"] for camera in cameras),
             "cameras": cameras,
             "sinks": self._described_sinks(),
-            "outputs": [_output(one) for one in station.outputs.status()],
-            "swap": {**asdict(station.swap.status()), "error": redacted(station.swap.status().error)},
+            "outputs": [asdict(one) for one in station.outputs.status()],
+            "swap": asdict(station.swap.status()),
             "good": _good(station),
         }
 
@@ -84,7 +81,7 @@ class States:
         return {
             "name": name,
             "state": status.state,
-            "error": redacted(status.error),
+            "error": status.error,
             "size_hw": status.size_hw,
             "age_s": status.age_s,
             "frames_per_s": status.frames_per_s,
@@ -94,7 +91,7 @@ class States:
             "flagged": counts.verdicts["anomalous"] + counts.verdicts["undecided"],
             "dropped": status.dropped,
             "unusable": counts.unusable + status.skipped,
-            "reason": redacted(counts.reason),
+            "reason": counts.reason,
             "failures": status.failures,
             "latency_p50_ms": None if p50_ms is None else float(p50_ms),
             "latency_p99_ms": None if p99_ms is None else float(p99_ms),
@@ -111,7 +108,7 @@ class States:
         if time.monotonic() >= self._sinks_until_s:
             self._sinks_until_s = time.monotonic() + _SINKS_FRESH_S
             self._sinks = [
-                {"name": one.name, "owed": one.owed, "delivered": one.delivered, "error": redacted(one.error)}
+                {"name": one.name, "owed": one.owed, "delivered": one.delivered, "error": one.error}
                 for one in self._station.sinks.status()
             ]
         return self._sinks
@@ -136,14 +133,6 @@ def _drift(status: DriftStatus) -> dict[str, Any]:
     if status.alarmed:
         words = "drifted"
     return {**asdict(status), "text": words}
-
-
-def _trigger(status: TriggerStatus) -> dict[str, Any]:
-    return {**asdict(status), "error": redacted(status.error)}
-
-
-def _output(status: OutputStatus) -> dict[str, Any]:
-    return {**asdict(status), "error": redacted(status.error), "safe": redacted(status.safe)}
 
 
 def _good(station: Station) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ganspect.runtime.capture.buffers import (
     take_next,
 )
 from ganspect.runtime.capture.feed import Feed, FeedStatus
+from ganspect.runtime.capture.feed_status import AWAY
 from ganspect.runtime.capture.source import Shot, Source
 from ganspect.runtime.capture.triggers.selection import open_trigger
 from ganspect.runtime.capture.triggers.trigger import MOST_SIGNS, Trigger, TriggerStatus, shown_name
@@ -89,7 +90,7 @@ class Cameras:
                 self.triggers[camera.name] = open_trigger(
                     camera.trigger, camera=camera.name, station=station, give=buffer.signal
                 )
-            if not address.is_live or address.kind == "watch":
+            if not address.is_stream:
                 self._quiet.add(camera.name)
             self.feeds[camera.name] = Feed(
                 camera.name, opening, buffer, camera.feed_settings(address), on_change=on_change
@@ -128,6 +129,9 @@ class Cameras:
         for name, feed in self.feeds.items():
             if isinstance(feed.buffer, TriggerBuffer | LatestBuffer) or name not in self._quiet:
                 feed.buffer.pass_over()
+        if self._stopped:
+            for name in self.triggers:
+                self._tell_missed(name, at_once=True)
 
     def unwell(self) -> dict[str, str]:
         """Return the cameras that see nothing, or whose trigger is away, and why."""
@@ -135,7 +139,7 @@ class Cameras:
         for name, feed in self.feeds.items():
             status, trigger = feed.status(), self.triggers.get(name)
             opening = status.state == "opening" and name not in self._quiet
-            if opening or status.error or status.state in ("stalled", "frozen", "lost"):
+            if opening or status.error or status.state in AWAY:
                 found[name] = f"it is {status.state}"
             elif trigger is not None and not trigger.status().connected:
                 found[name] = "its trigger is away"
@@ -246,5 +250,5 @@ class Cameras:
 def _buffer(camera: CameraSettings, address: Address, bell: Bell, on_missed: Callable[[Signal], None]) -> Buffer:
     if camera.trigger is not None:
         return TriggerBuffer(bell, camera.trigger.wait_s, on_missed=on_missed)
-    policy = camera.policy or ("latest" if address.is_live and address.kind != "watch" else "every")
+    policy = camera.policy or ("latest" if address.is_stream else "every")
     return EveryBuffer(bell) if policy == "every" else LatestBuffer(bell)

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ganspect.runtime.capture.feed_status import FeedStatus
+from ganspect.runtime.capture.feed_status import AWAY, FeedStatus
 
 AT_ONCE = 3
 EVERY_S = 600.0
@@ -87,7 +87,7 @@ class StateLog:
         """Log a change: the first ones of a kind at once, then one in ten minutes."""
         if status.state == "opening" and status.failures:
             return  # that it is tried again goes without saying
-        bad = status.state in ("stalled", "frozen", "lost")
+        bad = status.state in AWAY
         text = f"is {status.state}" + (f": {status.error}" if status.error else "")
         if (said := self._rarely.text(status.camera, text)) is not None:
             _log.log(logging.WARNING if bad else logging.INFO, "camera %s %s", status.camera, said)

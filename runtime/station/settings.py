@@ -130,7 +130,7 @@ class CameraSettings(Section):
         if (self.policy == "trigger") != (self.trigger is not None):
             raise ValueError("policy trigger and a trigger section go together; give both or neither")
         address = read_address(self.source)
-        flows = (address.is_live and address.kind != "watch") or (self.loop and self.paced)
+        flows = address.is_stream or (self.loop and self.paced)
         if self.trigger is not None and not flows:
             raise ValueError(
                 "a trigger takes the next frame of a live camera; give a camera or stream, or loop and paced to a video"
@@ -159,7 +159,7 @@ class CameraSettings(Section):
     def address(self, folder: Path) -> Address:
         """Return what the source names; paths are relative to a folder."""
         address = read_address(self.source)
-        if address.is_live and address.kind != "watch":
+        if address.is_stream:
             return address
         prefix, colon, rest = self.source.partition(":")
         if colon and prefix == "watch":
@@ -183,7 +183,7 @@ class CameraSettings(Section):
     def feed_settings(self, address: Address) -> FeedSettings:
         """Return how the camera is watched."""
         # Where frames come when parts do, a pause says nothing.
-        quiet = address.kind == "watch" or not address.is_live or self.trigger_line is not None
+        quiet = not address.is_stream or self.trigger_line is not None
         return FeedSettings(
             live=address.is_live,
             loop=self.loop,

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from ganspect.errors import ImageError, one_line
 from ganspect.preprocess import Frame
+from ganspect.redaction import redacted
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.source import Shot
 from ganspect.runtime.drift import Drift
@@ -261,7 +262,7 @@ class Station:
                 return
 
     def _unusable(self, arrival: Arrival, error: Exception) -> None:
-        self.counts.unusable(arrival.camera, one_line(error))
+        self.counts.unusable(arrival.camera, redacted(one_line(error)))
         self.outputs.unusable(arrival)
         self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say
