@@ -9,36 +9,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from ganspect.runtime.broker.settings import Broker
+
 KEEP_ALIVE_S = 15
-
-
-@dataclass(frozen=True)
-class Broker:
-    """A broker, and who asks to be let in.
-
-    Attributes:
-        host: of the broker.
-        port: of the broker.
-        client_id: two connections must not share one.
-        username: None: none.
-        password: None: none.
-        tls: whether the connection is encrypted, and the broker's certificate checked.
-        timeout_s: for the connection, and for an acknowledgement.
-    """
-
-    host: str
-    port: int = 1883
-    client_id: str = "ganspect"
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-    timeout_s: float = 10.0
 
 
 def new_client(broker: Broker) -> Client:

@@ -1,10 +1,35 @@
-"""The keys of a station file that say which MQTT broker, and how to get in."""
+"""A broker, and the keys of a station file that say which, and how to get in."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from ganspect.runtime.secret import secret_of
 from ganspect.sections import Section
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker, and who asks to be let in.
+
+    Attributes:
+        host: of the broker.
+        port: of the broker.
+        client_id: two connections must not share one.
+        username: None: none.
+        password: None: none.
+        tls: whether the connection is encrypted, and the broker's certificate checked.
+        timeout_s: for the connection, and for an acknowledgement.
+    """
+
+    host: str
+    port: int = 1883
+    client_id: str = "ganspect"
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+    timeout_s: float = 10.0
 
 
 class BrokerSettings(Section):
@@ -32,13 +57,33 @@ class BrokerSettings(Section):
             raise ValueError("password_env is given without username; give both or neither")
         return self
 
+    def broker(self, client_id: str, *, timeout_s: float) -> Broker:
+        """Return the broker with its password.
 
-def publishable(topic: str) -> str:
-    """Return a topic that can be published to.
+        Args:
+            client_id: where the station file gives none.
+            timeout_s: for the connection, and for an acknowledgement.
+
+        Raises:
+            ConfigError: the environment variable with the password is not set.
+        """
+        return Broker(
+            self.host,
+            self.port,
+            self.client_id or client_id,
+            self.username,
+            secret_of(self.password_env),
+            self.tls,
+            timeout_s,
+        )
+
+
+def single_topic(topic: str) -> str:
+    """Return a topic that names one and not many.
 
     Raises:
         ValueError: it is empty or has wildcards.
     """
     if not topic or any(sign in topic for sign in "+#\0"):
-        raise ValueError(f"{topic!r} cannot be published to; a topic has neither '+' nor '#'")
+        raise ValueError(f"{topic!r} is no single topic; give one without '+' and '#'")
     return topic

@@ -146,9 +146,8 @@ class Recorder:
             try:
                 self._keep(batch)
             except Exception as error:  # whatever it is: an entry that is not on disk is held, and tried again
-                self.alarm = redacted(
-                    str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
-                )
+                said = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
+                self.alarm = redacted(said)
                 # Not woken by new entries: a full disk is asked once a second, however fast the line is.
                 if self._given_up.wait(_RETRY_S):
                     return

@@ -6,7 +6,8 @@ mosquitto_sub -v -t 'ganspect/line3/#'
 import contextlib
 import json
 
-from ganspect.runtime.broker.connection import Broker, Connection
+from ganspect.runtime.broker.connection import Connection
+from ganspect.runtime.broker.settings import Broker
 from ganspect.runtime.outputs.medium import Medium, Part
 
 

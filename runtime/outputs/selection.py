@@ -20,7 +20,6 @@ from ganspect.runtime.outputs.settings import (
 )
 from ganspect.runtime.outputs.status import OutputStatus
 from ganspect.runtime.pins import ChipLine, read_pin
-from ganspect.runtime.sinks.settings import secret_of
 
 UNSEEN = "unseen"
 
@@ -143,18 +142,9 @@ def _medium(one: OutputSettings, station: str) -> Medium:
 
 def _mqtt(one: MqttOutputSettings, station: str) -> Medium:
     with extra("station"):
-        from ganspect.runtime.broker.connection import Broker
         from ganspect.runtime.outputs.mqtt import MqttReject
 
-    broker = Broker(
-        host=one.host,
-        port=one.port,
-        client_id=one.client_id or f"ganspect-{station}-output-{one.name or one.kind}",
-        username=one.username,
-        password=secret_of(one.password_env),
-        tls=one.tls,
-        timeout_s=one.timeout_ms / 1e3,
-    )
+    broker = one.broker(f"ganspect-{station}-output-{one.name or one.kind}", timeout_s=one.timeout_ms / 1e3)
     topic, heartbeat = (text.replace("{station}", station) for text in (one.topic, one.heartbeat_topic))
     return MqttReject(broker, topic=topic, heartbeat_topic=heartbeat)
 

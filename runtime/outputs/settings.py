@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ganspect.runtime.broker.settings import BrokerSettings, publishable
+from ganspect.runtime.broker.settings import BrokerSettings, single_topic
 from ganspect.runtime.pins import PinName
 from ganspect.runtime.sinks.settings import SinkName, VerdictKind
 from ganspect.sections import Section
@@ -103,8 +103,8 @@ class MqttOutputSettings(_OutputSettings, BrokerSettings):
     """
 
     kind: Literal["mqtt"]
-    topic: Annotated[str, AfterValidator(publishable)] = "ganspect/{station}/{camera}/reject"
-    heartbeat_topic: Annotated[str, AfterValidator(publishable)] = "ganspect/{station}/heartbeat"
+    topic: Annotated[str, AfterValidator(single_topic)] = "ganspect/{station}/{camera}/reject"
+    heartbeat_topic: Annotated[str, AfterValidator(single_topic)] = "ganspect/{station}/heartbeat"
     timeout_ms: Millis = 2000.0
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from ganspect.errors import ConfigError
-from ganspect.runtime.sinks.settings import secret_of
+from ganspect.runtime.secret import secret_of
 from ganspect.sections import Section
 
 _LEAST_TOKEN = 16

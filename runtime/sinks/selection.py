@@ -10,6 +10,7 @@ from ganspect.extras import extra
 from ganspect.runtime.history.store import History
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.judged import Judged
+from ganspect.runtime.secret import secret_of
 from ganspect.runtime.sinks.forwarder import Forwarder, SinkStatus
 from ganspect.runtime.sinks.jsonl import JsonLines
 from ganspect.runtime.sinks.pictures import Pictures
@@ -19,7 +20,6 @@ from ganspect.runtime.sinks.settings import (
     PicturesSettings,
     SinkSettings,
     WebhookSettings,
-    secret_of,
 )
 from ganspect.runtime.sinks.webhook import Webhook
 
@@ -106,21 +106,11 @@ class Sinks:
             # One by one, so that what a server has taken is noted before the next one may fail.
             return Forwarder(name, history, webhook.send, verdicts=one.verdicts, batch=1)
         with extra("station"):
-            from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
+            from ganspect.runtime.sinks.mqtt import Mqtt
 
-        mqtt = Mqtt(
-            MqttTarget(
-                host=one.host,
-                port=one.port,
-                topic=one.topic.replace("{station}", station),
-                status_topic=one.status_topic.replace("{station}", station),
-                client_id=one.client_id or f"ganspect-{station}",
-                username=one.username,
-                password=secret_of(one.password_env),
-                tls=one.tls,
-                timeout_s=one.timeout_s,
-            )
-        )
+        broker = one.broker(f"ganspect-{station}", timeout_s=one.timeout_s)
+        topic, status_topic = (text.replace("{station}", station) for text in (one.topic, one.status_topic))
+        mqtt = Mqtt(broker, topic=topic, status_topic=status_topic)
         self._closing.append(mqtt.close)
         return Forwarder(name, history, mqtt.send, verdicts=one.verdicts, idle=mqtt.stay_connected)
 

@@ -1,15 +1,12 @@
 """The `sinks` of a station file."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator
 
-from ganspect.errors import ConfigError
-from ganspect.redaction import hide
-from ganspect.runtime.broker.settings import BrokerSettings, publishable
+from ganspect.runtime.broker.settings import BrokerSettings, single_topic
 from ganspect.sections import Section
 
 VerdictKind: TypeAlias = Literal["normal", "anomalous", "undecided"]
@@ -93,27 +90,11 @@ class MqttSettings(_SinkSettings, BrokerSettings):
     """
 
     kind: Literal["mqtt"]
-    topic: Annotated[str, AfterValidator(publishable)] = "ganspect/{station}/{camera}/verdict"
-    status_topic: Annotated[str, AfterValidator(publishable)] = "ganspect/{station}/status"
+    topic: Annotated[str, AfterValidator(single_topic)] = "ganspect/{station}/{camera}/verdict"
+    status_topic: Annotated[str, AfterValidator(single_topic)] = "ganspect/{station}/status"
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
 
 
 SinkSettings: TypeAlias = Annotated[
     JsonLinesSettings | PicturesSettings | WebhookSettings | MqttSettings, Field(discriminator="kind")
 ]
-
-
-def secret_of(variable: str | None) -> str | None:
-    """Return what an environment variable holds; None: of none.
-
-    Raises:
-        ConfigError: it is not set.
-    """
-    if variable is None:
-        return None
-    if not (value := os.environ.get(variable, "").strip()):
-        raise ConfigError(f"the environment variable {variable} is named in the station file and not set; set it")
-    if not value.isprintable():
-        raise ConfigError(f"the environment variable {variable} holds signs that no password has; set it again")
-    hide(value)
-    return value

@@ -3,7 +3,6 @@
 sign_and_tell(Path("bundle"), Path("line.pem"))
 """
 
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.console import Console
 from ganspect.bundle import Check
 from ganspect.errors import ConfigError
 from ganspect.progress import print_warning
-from ganspect.redaction import hide
+from ganspect.runtime.secret import secret_of
 from ganspect.runtime.trust.keys import fingerprint, read_private_key, read_public_key, write_key_pair
 from ganspect.runtime.trust.signature import SIGNATURE, Trust, read_signature, sign_bundle, unsigned_parts
 
@@ -27,7 +26,7 @@ def make_key(path: Path, passphrase_env: str | None) -> None:
         ConfigError: the variable is not set.
         OutputError: a file is there already, or cannot be written.
     """
-    public = write_key_pair(path, _passphrase(passphrase_env))
+    public = write_key_pair(path, secret_of(passphrase_env))
     _print(f"private key, for whoever signs and nobody else: {path}")
     _print(f"public key, for every station: {public}, fingerprint {fingerprint(read_public_key(public))}")
 
@@ -46,7 +45,7 @@ def sign_and_tell(folder: Path, key: Path, *, calibration: bool = False, passphr
         BundleError: the bundle is damaged, or has no calibration that is to be signed.
         OutputError: the bundle cannot be written.
     """
-    private = read_private_key(key, _passphrase(passphrase_env))
+    private = read_private_key(key, secret_of(passphrase_env))
     signature = sign_bundle(folder, private, calibration=calibration)
     covered = "everything that export wrote" + (" and the calibration in force" if calibration else "")
     _print(f"{folder / SIGNATURE}: {covered}, signed with the key {signature.key_sha256}")
@@ -76,16 +75,6 @@ def told_trust(key: Path | None, *, signed_calibration: bool) -> Check:
 def _tell_unsigned(folder: Path) -> None:
     if parts := unsigned_parts(folder, read_signature(folder)):
         print_warning(f"not covered by the signature, of this device's own: {', '.join(parts)}", Console(stderr=True))
-
-
-def _passphrase(variable: str | None) -> str | None:
-    if variable is None:
-        return None
-    passphrase = os.environ.get(variable)
-    if not passphrase:
-        raise ConfigError(f"the environment variable {variable} is not set; it should hold the key's passphrase")
-    hide(passphrase)
-    return passphrase
 
 
 def _print(sentence: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 from station_rig.mqtt_tap import MqttTap, _packets
 from station_rig.receivers import NO_BROKER, Broker
 
-from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
+from ganspect.runtime.broker.settings import Broker as BrokerAddress
+from ganspect.runtime.sinks.mqtt import Mqtt
 from tests.runtime.sinks.owed import owed
 
 
@@ -24,7 +25,7 @@ def test_what_the_broker_has_acknowledged_is_noted_and_nothing_else(tmp_path):
     broker, noted = Broker(tmp_path), []
     try:
         with MqttTap(broker.port, noted.append) as tap:
-            sink = Mqtt(MqttTarget("127.0.0.1", tap.port, timeout_s=2))
+            sink = Mqtt(BrokerAddress("127.0.0.1", tap.port, timeout_s=2))
             given = owed(*range(30))
             sink.send(given)
             assert [json.loads(body)["id"] for body in noted] == [one.uid for one in given]

@@ -10,7 +10,8 @@ from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
 
-from ganspect.runtime.broker.connection import KEEP_ALIVE_S, Broker, new_client
+from ganspect.runtime.broker.connection import KEEP_ALIVE_S, new_client
+from ganspect.runtime.broker.settings import Broker
 from ganspect.runtime.capture.triggers.trigger import MOST_SIGNS, Give, Trigger
 
 _RECONNECT_S = (1, 5)

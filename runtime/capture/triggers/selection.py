@@ -13,7 +13,6 @@ from ganspect.runtime.capture.triggers.settings import (
 )
 from ganspect.runtime.capture.triggers.trigger import Give, Trigger
 from ganspect.runtime.pins import ChipLine, read_pin
-from ganspect.runtime.sinks.settings import secret_of
 
 _TIMEOUT_S = 3.0
 
@@ -41,18 +40,9 @@ def open_trigger(settings: TriggerSettings, *, camera: str, station: str, give: 
 
 def _mqtt(settings: MqttTriggerSettings, camera: str, station: str, give: Give) -> Trigger:
     with extra("station"):
-        from ganspect.runtime.broker.connection import Broker
         from ganspect.runtime.capture.triggers.mqtt import MqttTrigger
 
-    broker = Broker(
-        host=settings.host,
-        port=settings.port,
-        client_id=settings.client_id or f"ganspect-{station}-trigger-{camera}",
-        username=settings.username,
-        password=secret_of(settings.password_env),
-        tls=settings.tls,
-        timeout_s=_TIMEOUT_S,
-    )
+    broker = settings.broker(f"ganspect-{station}-trigger-{camera}", timeout_s=_TIMEOUT_S)
     topic = settings.topic.replace("{station}", station).replace("{camera}", camera)
     return MqttTrigger(camera, give, broker, topic)
 

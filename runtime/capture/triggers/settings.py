@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
-from ganspect.runtime.broker.settings import BrokerSettings
+from ganspect.runtime.broker.settings import BrokerSettings, single_topic
 from ganspect.runtime.pins import PinName
 from ganspect.sections import Section
 
@@ -35,14 +35,7 @@ class MqttTriggerSettings(_TriggerSettings, BrokerSettings):
     """
 
     kind: Literal["mqtt"]
-    topic: str = "ganspect/{station}/{camera}/trigger"
-
-    @field_validator("topic")
-    @classmethod
-    def _one(cls, topic: str) -> str:
-        if not topic or any(sign in topic for sign in "+#\0"):
-            raise ValueError(f"{topic!r} is no single topic; a trigger's topic has neither '+' nor '#'")
-        return topic
+    topic: Annotated[str, AfterValidator(single_topic)] = "ganspect/{station}/{camera}/trigger"
 
 
 class PinTriggerSettings(_TriggerSettings):

@@ -4,7 +4,7 @@ import time
 import pytest
 from station_rig.receivers import NO_BROKER, Broker
 
-from ganspect.runtime.broker.connection import Broker as BrokerAddress
+from ganspect.runtime.broker.settings import Broker as BrokerAddress
 from ganspect.runtime.outputs.medium import Part
 from ganspect.runtime.outputs.mqtt import MqttReject
 from ganspect.runtime.outputs.output import Output, Rules

@@ -7,10 +7,11 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from station_rig.receivers import NO_BROKER, Broker
 
+from ganspect.runtime.broker.settings import Broker as BrokerAddress
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.history import History
 from ganspect.runtime.sinks.forwarder import Forwarder
-from ganspect.runtime.sinks.mqtt import Mqtt, MqttTarget
+from ganspect.runtime.sinks.mqtt import Mqtt
 from tests.runtime.history.entries import entry
 from tests.runtime.sinks.owed import owed
 
@@ -69,7 +70,7 @@ def wait_for(condition, what):
 
 
 def test_verdicts_arrive_by_camera_and_the_station_shows_whether_it_is_there(broker, listener):
-    mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, topic="plant/{camera}/verdict", timeout_s=5))
+    mqtt = Mqtt(BrokerAddress("127.0.0.1", broker.port, timeout_s=5), topic="plant/{camera}/verdict")
     mqtt.send(owed(*range(100), camera="upper"))
     wait_for(lambda: listener.sequences() == list(range(100)), "all arrive")
     assert {topic for topic, _ in listener.messages} == {"ganspect/status", "plant/upper/verdict"}
@@ -79,7 +80,7 @@ def test_verdicts_arrive_by_camera_and_the_station_shows_whether_it_is_there(bro
 
 def test_nothing_is_lost_while_the_broker_is_away(broker, listener, tmp_path):
     with History.open(tmp_path / "history.sqlite") as history:
-        mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, timeout_s=2))
+        mqtt = Mqtt(BrokerAddress("127.0.0.1", broker.port, timeout_s=2))
         forwarder = Forwarder("mqtt", history, mqtt.send, backoff=Backoff(0.05, 0.2))
         for number in range(60):
             if number == 20:
@@ -105,7 +106,7 @@ def test_nothing_is_lost_while_the_broker_is_away(broker, listener, tmp_path):
 
 def test_the_station_is_seen_while_there_is_nothing_to_send(broker, listener, tmp_path):
     with History.open(tmp_path / "history.sqlite") as history:
-        mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, timeout_s=5))
+        mqtt = Mqtt(BrokerAddress("127.0.0.1", broker.port, timeout_s=5))
         forwarder = Forwarder("mqtt", history, mqtt.send, idle=mqtt.stay_connected)
         wait_for(lambda: ("ganspect/status", b"online") in listener.messages, "it is online")
         forwarder.close()
@@ -116,16 +117,16 @@ def test_no_broker_is_an_error(tmp_path):
     broker = Broker(tmp_path)
     broker.stop()
     with pytest.raises(ConnectionError, match=rf"127\.0\.0\.1:{broker.port} cannot be reached"):
-        Mqtt(MqttTarget("127.0.0.1", broker.port, timeout_s=2)).send(owed(*range(1)))
+        Mqtt(BrokerAddress("127.0.0.1", broker.port, timeout_s=2)).send(owed(*range(1)))
 
 
 def test_a_wrong_password_is_an_error_and_the_right_one_is_let_in(tmp_path):
     broker = Broker(tmp_path, users={"station": "right"})
     try:
-        wrong = MqttTarget("127.0.0.1", broker.port, username="station", password="wrong", timeout_s=2)
+        wrong = BrokerAddress("127.0.0.1", broker.port, username="station", password="wrong", timeout_s=2)
         with pytest.raises(ConnectionError, match="does not let the station in: Not authorized"):
             Mqtt(wrong).send(owed(*range(1)))
-        mqtt = Mqtt(MqttTarget("127.0.0.1", broker.port, username="station", password="right", timeout_s=5))
+        mqtt = Mqtt(BrokerAddress("127.0.0.1", broker.port, username="station", password="right", timeout_s=5))
         mqtt.send(owed(*range(1)))
         mqtt.close()
     finally:

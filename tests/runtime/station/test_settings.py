@@ -134,7 +134,7 @@ def test_the_demo_is_valid():
             f"{HEAD}outputs: [{{kind: pin, pin: /x, cameras: [rigth]}}]\n{CAMERAS}",
             "an output is for camera 'rigth', which is none; expected one of left",
         ),
-        (f"{HEAD}outputs: [{{kind: mqtt, host: b, topic: 'a/+'}}]\n{CAMERAS}", "cannot be published to"),
+        (f"{HEAD}outputs: [{{kind: mqtt, host: b, topic: 'a/+'}}]\n{CAMERAS}", "'a/+' is no single topic"),
         (f"bundle: ~nobody-here/b\ndata: d\n{CAMERAS}", "names a user who is not there"),
         ("- a list\n", "holds no settings; expected 'key: value' lines as in configs/station_demo.yaml"),
     ],

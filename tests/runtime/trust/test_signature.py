@@ -165,7 +165,7 @@ def test_the_commands_sign_and_verify(bundle, tmp_path):
     assert str(public) in made.stdout
     unset = command("sign", bundle, "--key", key, "--passphrase-env", "LINE_KEY")
     assert unset.returncode == 2
-    assert "the environment variable LINE_KEY is not set" in unset.stderr
+    assert "the environment variable LINE_KEY is to hold a secret and is not set" in unset.stderr
     unsigned = command("verify", bundle, "--key", public)
     assert (unsigned.returncode, unsigned.stderr.count("\n")) == (1, 1)
     signed = command("sign", bundle, "--key", key, "--passphrase-env", "LINE_KEY", LINE_KEY="hunter2")
