@@ -102,6 +102,7 @@ class Judging:
         self._asked = asked
         self._most = min(cameras, _MOST if asked == "auto" else asked)
         self._size: int | None = 1 if self._most == 1 else None
+        self._settled = self._size
         self._share: float | None = None
         self._batches = self._frames = self._failed = self._failed_in_a_row = 0
 
@@ -122,6 +123,7 @@ class Judging:
             tiles: of a frame; None: not known, so wait for the first frames.
         """
         self._share, self._size = None, 1 if self._most == 1 else None
+        self._settled = self._size
         if self._size == 1 or (self._asked == "auto" and tiles is None):
             return
         try:
@@ -131,7 +133,11 @@ class Judging:
         except Exception as error:  # one frame works, or the inspector would not be there
             _log.warning("frames are judged in turn, several at once failed: %s", one_line(error))
             size = 1
-        self._size = size
+        self._size = self._settled = size
+
+    def renew(self) -> None:
+        """Judge as many together as was settled, since another bundle has taken over from one that failed with them."""
+        self._size, self._failed_in_a_row = self._settled, 0
 
     def judge(
         self, inspector: Inspector, arrivals: Sequence[Arrival], *, alone: Callable[[Frame], Verdict]
@@ -157,12 +163,12 @@ class Judging:
         if self._size is None and len(ready) > 1:
             self.settle(inspector, max(len(one.prepared.tiles.images) for one in ready))
             for one in ready:
-                yield self._alone(alone, one.arrival)
+                yield self._alone(alone, one.arrival, one.frame)
         elif len(ready) > 1:
             yield from self._together(inspector, ready, alone)
         else:
             for one in ready:
-                yield self._alone(alone, one.arrival)
+                yield self._alone(alone, one.arrival, one.frame)
 
     def _measured(self, inspector: Inspector, tiles: int) -> int:
         timing = time_together(inspector, tiles=tiles, most=self._most)
@@ -192,14 +198,16 @@ class Judging:
             return
         found = []
         for one in left.values():
-            found.append(self._alone(alone, one.arrival))
+            found.append(self._alone(alone, one.arrival, one.frame))
             yield found[-1]
         self._heed_failure(failure, len(ready), spoilt=any(isinstance(one, Unusable) for one in found))
 
-    def _alone(self, inspect: Callable[[Frame], Verdict], arrival: Arrival) -> Found | Unusable:
+    def _alone(
+        self, inspect: Callable[[Frame], Verdict], arrival: Arrival, part: Frame | None = None
+    ) -> Found | Unusable:
         begin_ns = time.perf_counter_ns()
         try:
-            frame = self._part(arrival)
+            frame = self._part(arrival) if part is None else part
             verdict = inspect(frame)
         except Exception as error:  # a frame that cannot be judged; the line goes on, and the count shows it
             return Unusable(arrival, error)

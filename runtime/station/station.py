@@ -111,8 +111,7 @@ class Station:
         self._unwell: dict[str, str] = cameras.unwell()
         self._stop_by_s = time.monotonic() + _STOPPING_S
         self.lost = 0
-        self._stopping = threading.Event()
-        self._paused = threading.Event()
+        self._stopping, self._paused = threading.Event(), threading.Event()
 
     @classmethod
     def open(cls, settings: StationSettings, folder: Path) -> "Station":
@@ -223,6 +222,7 @@ class Station:
         """Let others know of another inspector; how many frames are judged together stays: it is slow to measure."""
         self.sinks.follow(inspector)
         self.drift.use(inspector)
+        self.judging.renew()
         self.good_period.bundle = self.swap.bundle
 
     def _next(self, timeout_s: float) -> bool:

@@ -191,6 +191,28 @@ def test_a_batch_that_fails_midway_judges_no_frame_twice(inspector, settled, nor
     assert all(isinstance(one, Found) for one in found)
 
 
+@pytest.mark.parametrize("how", ["measured first", "fails together", "alone", "one is left"])
+def test_a_frame_is_cut_once_however_it_is_judged(inspector, normal_frames, monkeypatch, how):
+    cut = []
+
+    def part(arrival):
+        cut.append(arrival.camera)
+        if how == "one is left" and arrival.camera == "c0":
+            raise ImageError("no part")
+        return arrival.shot.frame
+
+    def broken(frames):
+        raise MemoryError("no memory left")
+
+    made = judging("auto" if how == "measured first" else 4, part)
+    made.settle(inspector, None if how == "measured first" else 1)
+    if how == "fails together":
+        monkeypatch.setattr(inspector, "judge", broken)
+    count = 1 if how == "alone" else 2
+    found = list(made.judge(inspector, arrivals_of(normal_frames[:count]), alone=lambda frame: frame))
+    assert (len(found), len(cut)) == (count, count)
+
+
 def test_batches_that_fail_again_and_again_are_made_no_more(inspector, settled, normal_frames, monkeypatch, caplog):
     score = inspector.search.score
 
@@ -205,6 +227,8 @@ def test_batches_that_fail_again_and_again_are_made_no_more(inspector, settled, 
         assert all(isinstance(one, Found) for one in found)
     assert settled.most == 1
     assert "frames are judged in turn from now on" in caplog.text
+    settled.renew()
+    assert settled.most == 4, "another bundle may do better"
     other = judging()
     other.settle(inspector, 1)
     assert other.most == 1
