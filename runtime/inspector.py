@@ -230,8 +230,8 @@ class Inspector:
             return (self._budget_ms or 0.0) - spent_ms - len(chosen) * self._after_search_ms
 
         def fits(chosen: Sequence[int]) -> bool:
-            expected_ms = self._search.expected_ms(sum(pending[index] for index in chosen), self.steps)
-            return self._budget_ms is None or expected_ms <= left_ms(chosen)
+            tiles = sum(pending[index] for index in chosen)
+            return self._budget_ms is None or self._search.fits(tiles, self.steps, available_ms=left_ms(chosen))
 
         for chosen in groups(sorted(range(len(frames)), key=lambda index: pending[index] > 0), fits):
             begin_ns = time.perf_counter_ns()

@@ -5,6 +5,7 @@ count = pace.steps_within(rows=1, available_ms=deadline.remaining_ms())
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MARGIN = 1.2
@@ -67,9 +68,25 @@ class Pace:
         planned_ms = self.planned_ms(rows)
         if fits := int(available_ms / planned_ms):
             return fits
-        forgone = self._forgone[rows] = self._forgone.get(rows, 0) + 1
-        return int(planned_ms * _PATIENCE**forgone <= available_ms)
+        return int(self._dares(planned_ms, rows, available_ms))
+
+    def fits(self, batches: Sequence[int], *, steps: int, available_ms: float) -> bool:
+        """Return whether so many iterations of these batches fit; what does not is doubted as in `steps_within`.
+
+        Args:
+            batches: rows of each; none: that fits.
+            steps: of all of them.
+            available_ms: for all together.
+        """
+        planned_ms = steps * sum(self.planned_ms(rows) for rows in batches)
+        if planned_ms <= available_ms or not batches:
+            return True
+        return available_ms > 0 and self._dares(planned_ms, max(batches), available_ms)
 
     def planned_ms(self, rows: int) -> float:
         """Return the time of one iteration to plan with: the expected one and a margin."""
         return _MARGIN * self.ms_per_step(rows)
+
+    def _dares(self, planned_ms: float, rows: int, available_ms: float) -> bool:
+        forgone = self._forgone[rows] = self._forgone.get(rows, 0) + 1
+        return planned_ms * _PATIENCE**forgone <= available_ms

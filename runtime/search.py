@@ -177,11 +177,12 @@ class LatentSearch:
             return np.zeros(count, np.bool_)
         return np.asarray(start.start_score <= np.float32(threshold - self._guard.search))
 
-    def expected_ms(self, tiles: int, steps: int) -> float:
-        """Return what a search of so many tiles takes at most, by what was measured so far, with some margin."""
+    def fits(self, tiles: int, steps: int, *, available_ms: float) -> bool:
+        """Return whether a search of so many tiles fits, by what was measured so far, with some margin."""
         restarts = self.bundle.manifest.search.restarts
         batches = self._batches(np.arange(tiles), restarts=restarts)
-        return steps * sum(self._pace.planned_ms(len(batch) * restarts) for batch in batches)
+        rows = [len(batch) * restarts for batch in batches]
+        return self._pace.fits(rows, steps=steps, available_ms=available_ms)
 
     def warm_up(self, *, search: bool = True, tiles: Sequence[int] = (1,)) -> None:
         """Load the graphs, run each once, and measure an iteration; without `search`, the score graph alone.

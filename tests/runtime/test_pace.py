@@ -59,6 +59,27 @@ def test_a_machine_that_is_too_slow_is_tried_seldom():
     assert 10 <= tried <= 25
 
 
+def test_one_slow_call_does_not_part_a_batch_for_good():
+    pace = Pace()
+    pace.record(rows=4, steps=1, elapsed_ms=500)
+    tried = [pace.fits([4], steps=5, available_ms=50) for _ in range(200)]
+    assert not any(tried[:20])
+    assert any(tried)
+    pace.record(rows=4, steps=5, elapsed_ms=10)
+    pace.record(rows=4, steps=5, elapsed_ms=10)
+    assert not pace.fits([4], steps=5, available_ms=50)
+
+
+def test_batches_fit_as_long_as_their_sum_does():
+    pace = Pace()
+    pace.record(rows=4, steps=1, elapsed_ms=5)
+    pace.record(rows=1, steps=1, elapsed_ms=2)
+    assert pace.fits([4, 4, 1], steps=10, available_ms=145)
+    assert not pace.fits([4, 4, 1], steps=10, available_ms=130)
+    assert pace.fits([], steps=10, available_ms=0)
+    assert not any(pace.fits([4], steps=10, available_ms=-1) for _ in range(500))
+
+
 def test_time_that_is_over_is_no_reason_to_doubt_what_is_expected():
     pace = Pace()
     pace.record(rows=1, steps=1, elapsed_ms=500)
