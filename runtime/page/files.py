@@ -19,10 +19,11 @@ _TYPES = {
 _FILES = {path.name: path.read_bytes() for path in _FOLDER.iterdir() if path.suffix in _TYPES}
 
 
-def page_of(name: str, status: int = 200) -> Response:
-    """Return one of the page's files as an answer."""
+def page_of(name: str, status: int = 200, *, alert: bool = False) -> Response:
+    """Return one of the page's files as an answer, with or without the alert that is hidden in it."""
     kind = _TYPES[Path(name).suffix]
-    return Response(_FILES[name], status, media_type=f"{kind}; charset=utf-8")
+    content = _FILES[name].replace(b' role="alert" hidden', b' role="alert"') if alert else _FILES[name]
+    return Response(content, status, media_type=f"{kind}; charset=utf-8")
 
 
 async def _index(request: Request) -> Response:

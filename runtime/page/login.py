@@ -48,7 +48,7 @@ class Login:
             self._tries -= 1
         if not right:
             _log.warning("page: a wrong token was given from %s", request.client.host if request.client else "nowhere")
-            return page_of("wrong_token.html", 401)
+            return page_of("login.html", 401, alert=True)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
             self._access.cookie,

@@ -242,7 +242,8 @@ def test_a_token_is_asked_for(serve, monkeypatch):
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         status, headers, content = served.ask("POST", "/login", content=b"token=wrong", headers=form)
         assert status == 401
-        assert b"not the token" in content
+        assert b'role="alert" hidden' in served.ask("GET", "/login")[2]
+        assert b'role="alert">That was not the token' in content
         assert "set-cookie" not in headers
         right = f"token={TOKEN.replace(' ', '+')}".encode()
         status, headers, _ = served.ask("POST", "/login", content=right, headers=form)
@@ -288,4 +289,4 @@ def test_addresses_with_passwords_are_shown_without(serve):
 
 
 def test_the_page_s_files_are_in_the_package():
-    assert {"index.html", "login.html", "wrong_token.html", "page.css", "app.js", "icon.svg"} <= set(_FILES)
+    assert {"index.html", "login.html", "page.css", "app.js", "icon.svg"} <= set(_FILES)
