@@ -24,6 +24,7 @@ from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.calibration import calibrate
 from ganspect.train.run import load_run
 from tests.conftest import scratched, texture
+from tests.runtime.outputs.plc import Plc
 
 
 class CountingBackend:
@@ -158,3 +159,17 @@ def inspector(tiny_bundle: Path):
     """An inspector of the tiny bundle with one thread."""
     with Inspector.load(tiny_bundle, tuning=Tuning(threads=1)) as loaded:
         yield loaded
+
+
+@pytest.fixture(scope="module")
+def running_plc():
+    plc = Plc()
+    yield plc
+    plc.kill()
+
+
+@pytest.fixture
+def plc(running_plc):
+    """Return a real Modbus server that has noted no write yet."""
+    running_plc.writes.clear()
+    return running_plc

@@ -9,19 +9,6 @@ from tests.runtime.outputs.plc import Plc
 from tests.runtime.waiting import wait_for
 
 
-@pytest.fixture(scope="module")
-def running():
-    plc = Plc()
-    yield plc
-    plc.kill()
-
-
-@pytest.fixture
-def plc(running):
-    running.writes.clear()
-    return running
-
-
 def modbus(plc, **settings) -> Modbus:
     return Modbus("127.0.0.1", **{"port": plc.port, "coil": 3, "heartbeat_register": 7, **settings})
 

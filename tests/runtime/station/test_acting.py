@@ -12,7 +12,6 @@ from ganspect.runtime.station.settings import read_station
 from ganspect.runtime.station.station import Station
 from ganspect.runtime.station.summary import summary_table
 from tests.runtime.conftest import set_threshold
-from tests.runtime.outputs.plc import Plc
 from tests.runtime.waiting import wait_for
 
 CAMERA = "loop: true, paced: true, policy: trigger"
@@ -53,19 +52,6 @@ def started(tmp_path, tiny_bundle, video_file, copy, request):
         return running
 
     return start
-
-
-@pytest.fixture(scope="module")
-def running_plc():
-    plc = Plc()
-    yield plc
-    plc.kill()
-
-
-@pytest.fixture
-def plc(running_plc):
-    running_plc.writes.clear()
-    return running_plc
 
 
 def to(plc, **more: object) -> str:
