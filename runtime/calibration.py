@@ -6,7 +6,6 @@ ganspect calibrate bundle normal_images --false-alarm-rate 0.02
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from ganspect.bundle import Bundle, PixelStatistics, append_calibration, open_bundle
+from ganspect.clock import utc_now
 from ganspect.datasets import Skipped, fingerprint, split_calibration
 from ganspect.errors import CalibrationError
 from ganspect.files import require_writable
@@ -109,7 +109,7 @@ def calibrate(
         bundle_folder, "tiles", {"tiles": tiles_to_keep(bundle, [frame for _, frame in parts.threshold])}
     )
     record = CalibrationRecord(
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=utc_now(),
         images=images,
         rate_asked=rate,
         steps=bundle.manifest.search.steps,

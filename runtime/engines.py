@@ -10,7 +10,6 @@ for; all others are left alone, and built anew when they are asked for.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from ganspect.bundle import Bundle
+from ganspect.clock import utc_now
 from ganspect.errors import OutputError
 from ganspect.files import locked, read_json, write_atomically
 from ganspect.progress import print_warning
@@ -187,7 +187,7 @@ class EngineCache:
         """Keep an engine in place of older ones with the same keys."""
         digest = hashlib.sha256(content).hexdigest()
         name = f"{keys[0].flavour}-{keys[0].graph}-{keys[0].precision}-{_short(keys)}.engine"
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = utc_now()
         record = EngineRecord(keys=keys, file=name, sha256=digest, size_bytes=len(content), created=now)
         try:
             self._folder.mkdir(exist_ok=True)

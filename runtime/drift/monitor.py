@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -127,11 +127,8 @@ class Monitor:
             if self._found is None:
                 return known
             distance, limits = self._found
-        return DriftStatus(
-            camera=known.camera,
-            reference=known.reference,
-            reference_frames=known.reference_frames,
-            frames=known.frames,
+        return replace(
+            known,
             psi=distance.psi,
             psi_limit=limits.psi,
             ks=distance.ks,

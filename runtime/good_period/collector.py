@@ -11,9 +11,9 @@ import shutil
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
+from ganspect.clock import utc_now
 from ganspect.errors import GanspectError, OutputError, one_line
 from ganspect.opencv import cv2
 from ganspect.preprocess import Frame
@@ -185,7 +185,7 @@ class Collector:
         for image in self._images:
             with (self._folder / image.file).open("rb") as file:
                 os.fsync(file.fileno())
-        ended = {"ended": now(), "complete": not self._hole and bool(self._images), "images": self._images}
+        ended = {"ended": utc_now(), "complete": not self._hole and bool(self._images), "images": self._images}
         if not self._images and not self._hole:
             self._reason = "no frame was inspected meanwhile"
         period = self.period.model_copy(update=ended)
@@ -196,8 +196,3 @@ class Collector:
             _log.warning("good period %s is over: %s; ganspect calibrate takes it", period.name, said)
         else:
             _log.error("good period %s is incomplete and cannot be used: %s", period.name, said)
-
-
-def now() -> str:
-    """Return the time of day as records have it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ganspect.clock import utc_now
 from ganspect.errors import CalibrationError, ConfigError, GanspectError, OutputError, one_line
 from ganspect.files import require_writable
-from ganspect.runtime.good_period.collector import Collector, now
+from ganspect.runtime.good_period.collector import Collector
 from ganspect.runtime.good_period.record import Period, read_period, write_period
 from ganspect.runtime.good_period.settings import GoodPeriodSettings
 from ganspect.runtime.judged import Judged
@@ -166,7 +167,7 @@ class GoodPeriod:
             station=self._station,
             name=name,
             bundle=self.bundle,
-            begun=now(),
+            begun=utc_now(),
             every_n=self._settings.every_n,
             at_most_per_s=self._settings.at_most_per_s,
         )
@@ -232,5 +233,5 @@ class GoodPeriod:
                 period = read_period(folder)
                 if period is not None and period.ended is None:
                     reason = "the station ended before the period did"
-                    write_period(folder, period.model_copy(update={"ended": now(), "reason": reason}))
+                    write_period(folder, period.model_copy(update={"ended": utc_now(), "reason": reason}))
                     _log.warning("good period %s is incomplete and cannot be used: %s", folder.name, reason)

@@ -17,8 +17,9 @@ from ganspect.errors import one_line
 from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.outputs.medium import Medium, Part
-from ganspect.runtime.outputs.status import OutputStatus, status_of
+from ganspect.runtime.outputs.status import OutputStatus
 from ganspect.runtime.outputs.throttled import Throttled
+from ganspect.runtime.percentiles import p50_p99
 
 _WAITING = 1000
 _DELAYS = 4096
@@ -71,10 +72,8 @@ class Output:
             medium: what it acts through.
             rules: when.
         """
-        self.name = name
-        self._kind = kind
-        self._medium = medium
-        self._rules = rules
+        self.name, self._kind = name, kind
+        self._medium, self._rules = medium, rules
         self._wake = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
@@ -82,8 +81,7 @@ class Output:
         self._rejected = self._late = self._dropped = self._failed = self._beats = 0
         self._fed_ns: int | None = None
         self._reason, self._overrun = "inspection has not begun", False
-        self._error = ""
-        self._connected = False
+        self._error, self._connected = "", False
         self._retry_ns = self._pulse_end_ns = self._next_beat_ns = 0
         self._level: bool | None = None
         self._said = ""
@@ -125,7 +123,8 @@ class Output:
         """Return the output as it is now; cheap, from any thread."""
         with self._wake:
             delays_ms, waiting = list(self._delays_ms), len(self._waiting)
-        return status_of(
+        p50_ms, p99_ms = p50_p99(delays_ms)
+        return OutputStatus(
             name=self.name,
             kind=self._kind,
             safe=self._why_safe(),
@@ -136,7 +135,8 @@ class Output:
             failed=self._failed,
             waiting=waiting,
             beats=self._beats,
-            delays_ms=delays_ms,
+            delay_p50_ms=p50_ms,
+            delay_p99_ms=p99_ms,
             error=self._error,
         )
 

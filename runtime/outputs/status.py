@@ -1,9 +1,6 @@
 """An output as the page and the metrics show it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -39,23 +36,3 @@ class OutputStatus:
     delay_p50_ms: float | None
     delay_p99_ms: float | None
     error: str
-
-
-def status_of(
-    *,
-    name: str,
-    kind: str,
-    safe: str,
-    connected: bool,
-    rejected: int,
-    late: int,
-    dropped: int,
-    failed: int,
-    waiting: int,
-    beats: int,
-    delays_ms: Sequence[float],
-    error: str,
-) -> OutputStatus:
-    """Return a status with the percentiles of these delays."""
-    p50, p99 = (float(ms) for ms in np.percentile(delays_ms, (50, 99))) if delays_ms else (None, None)
-    return OutputStatus(name, kind, safe, connected, rejected, late, dropped, failed, waiting, beats, p50, p99, error)

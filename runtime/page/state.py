@@ -10,14 +10,13 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from ganspect import __version__
 from ganspect.runtime.drift import DriftStatus
 from ganspect.runtime.judged import Judged
 from ganspect.runtime.page.health import health_of
 from ganspect.runtime.page.pictures import LivePictures
 from ganspect.runtime.page.series import Series
+from ganspect.runtime.percentiles import p50_p99
 from ganspect.runtime.station.station import Station
 
 _FRESH_S = 0.5
@@ -77,7 +76,7 @@ class States:
 
     def _camera(self, name: str) -> dict[str, Any]:
         status, counts = self._station.cameras.feeds[name].status(), self._station.counts.of(name)
-        p50_ms, p99_ms = np.percentile(counts.latency_ms, (50, 99)) if counts.latency_ms else (None, None)
+        p50_ms, p99_ms = p50_p99(counts.latency_ms)
         return {
             "name": name,
             "state": status.state,
@@ -93,8 +92,8 @@ class States:
             "unusable": counts.unusable + status.skipped,
             "reason": counts.reason,
             "failures": status.failures,
-            "latency_p50_ms": None if p50_ms is None else float(p50_ms),
-            "latency_p99_ms": None if p99_ms is None else float(p99_ms),
+            "latency_p50_ms": p50_ms,
+            "latency_p99_ms": p99_ms,
             "hung": status.hung,
             "clipped_share": self._station.parts.status(name).clipped_share,
             "newest": self._newest(name),

@@ -1,10 +1,10 @@
 """What a station did, as a table."""
 
-import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ganspect.runtime.percentiles import p50_p99
 from ganspect.runtime.station.station import Station
 
 _VERDICTS = ("normal", "anomalous", "undecided")
@@ -23,7 +23,7 @@ def summary_table(station: Station) -> Table:
         table.add_column("missed")
     for name, feed in station.cameras.feeds.items():
         status, counts = feed.status(), station.counts.of(name)
-        latency = np.percentile(counts.latency_ms, (50, 99)) if counts.latency_ms else None
+        p50_ms, p99_ms = p50_p99(counts.latency_ms)
         table.add_row(
             name,
             str(status.frames),
@@ -31,7 +31,7 @@ def summary_table(station: Station) -> Table:
             str(status.dropped),
             str(counts.unusable + status.skipped),
             str(status.failures),
-            "–" if latency is None else f"{latency[0]:.1f}, {latency[1]:.1f}",
+            "–" if p50_ms is None else f"{p50_ms:.1f}, {p99_ms:.1f}",
             *([str(missed.get(name, "–"))] if missed else []),
         )
     return table

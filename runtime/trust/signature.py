@@ -10,9 +10,7 @@ device adds lies outside it: `calibration.json`, which can be signed along, the 
 import base64
 import binascii
 import hashlib
-import json
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field, ValidationError
 
 from ganspect.bundle import CALIBRATION, open_bundle
+from ganspect.clock import utc_now
 from ganspect.errors import BundleError
-from ganspect.files import write_json
+from ganspect.files import read_json, write_json
 from ganspect.records import Record
 from ganspect.runtime.engines import ENGINES_FOLDER
 from ganspect.runtime.trust.keys import fingerprint, is_signed, read_public_key
@@ -82,7 +81,7 @@ def sign_bundle(folder: Path, key: Ed25519PrivateKey, *, calibration: bool = Fal
     manifest, device = read[0]
     if calibration:
         bundle.pixel_statistics()  # their hash is in what is signed
-    created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    created = utc_now()
     signature = Signature(
         key_sha256=fingerprint(key.public_key()),
         created=created,
@@ -165,10 +164,10 @@ def read_signature(folder: Path) -> Signature | None:
         BundleError: the file is damaged.
     """
     path = folder / SIGNATURE
-    try:
-        return Signature.model_validate(json.loads(path.read_bytes()))
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    try:
+        return Signature.model_validate(read_json(path))
     except (OSError, ValueError, ValidationError) as error:
         raise BundleError(f"{path} is damaged; sign the bundle again with: ganspect sign {folder}") from error
 

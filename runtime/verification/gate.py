@@ -7,11 +7,11 @@ result = gate.check("openvino", "bf16")
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 import numpy as np
 
 from ganspect.bundle import Bundle
+from ganspect.clock import utc_now
 from ganspect.records import Precision, Threshold
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
@@ -102,7 +102,7 @@ class Gate:
             machine=machine_identity(),
             flip_limit=flip_limit,
             graphs_sha256=self._bundle.manifest_sha256,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=utc_now(),
         )
 
     def _open(self, name: str, precision: Precision, tuning: Tuning) -> Backend:

@@ -3,13 +3,13 @@
 for page in pages(history, "left", period): ...
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ganspect.runtime.history.query import Query
+from ganspect.runtime.history.reading import read_record
 from ganspect.runtime.history.report.period import Period
 from ganspect.runtime.history.report.tally import Page, Tally
 from ganspect.runtime.history.store import History
@@ -82,11 +82,16 @@ def pages(history: History, camera: str, period: Period) -> Iterator[Page]:
 
 
 def records(history: History, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the records of verdicts by their numbers, in that order, with `label`; what is gone is left out."""
+    """Return the records of verdicts by their numbers, in that order, with `label`; what is gone is left out.
+
+    Raises:
+        OutputError: a record is damaged.
+    """
     found = []
     for number in numbers:
         rows = history.select("SELECT record, label FROM verdicts WHERE number = ?", (number,))
-        found += [{**json.loads(record), "label": label} for record, label in rows]
+        what = f"verdict {number} in {history.path}"
+        found += [{**read_record(record, what), "label": label} for record, label in rows]
     return found
 
 
