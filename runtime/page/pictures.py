@@ -26,6 +26,7 @@ _LONG_SIDE_PX = 960
 _QUALITY = 85
 _WAITING = 8
 _KEPT_BYTES = 48 << 20
+_DRAWN_WITHIN_S = 1.0
 
 
 class LivePictures:
@@ -47,7 +48,8 @@ class LivePictures:
         self._drawn: dict[tuple[str, View], tuple[str, bytes]] = {}
         self._flagged: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._on_their_way: set[str] = set()
         self._waiting: queue.Queue[Judged | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, name="page pictures", daemon=True)
         self._thread.start()
@@ -56,10 +58,12 @@ class LivePictures:
         """Take in a frame; never waits."""
         self._newest[judged.entry.camera] = judged
         if judged.verdict.anomalous:
-            try:
-                self._waiting.put_nowait(judged)
-            except queue.Full:
-                self.dropped += 1
+            with self._changed:
+                try:
+                    self._waiting.put_nowait(judged)
+                    self._on_their_way.add(judged.entry.uid)
+                except queue.Full:
+                    self.dropped += 1
 
     def picture(self, judged: Judged, view: View) -> bytes:
         """Return a frame as JPEG; that of a camera's newest one is drawn once, however many ask for it."""
@@ -71,8 +75,12 @@ class LivePictures:
         return drawn[1]
 
     def flagged(self, uid: str) -> bytes | None:
-        """Return the picture of a flagged frame, frame and heat map side by side, or None where it is gone."""
-        with self._lock:
+        """Return the picture of a flagged frame, frame and heat map side by side, or None where it is gone.
+
+        One that is about to be drawn is waited for, since a browser asks once: call it from a thread of its own.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: uid not in self._on_their_way, _DRAWN_WITHIN_S)
             return self._flagged.get(uid)
 
     def newest(self, camera: str) -> Judged | None:
@@ -87,18 +95,23 @@ class LivePictures:
 
     def _run(self) -> None:
         while (judged := self._waiting.get()) is not None:
+            uid, content = judged.entry.uid, None
             try:
-                self._keep(judged.entry.uid, self._jpeg(judged, "both"))
+                content = self._jpeg(judged, "both")
             except Exception:  # the page shows the verdict without a picture
                 self.dropped += 1
+            with self._changed:
+                self._on_their_way.discard(uid)
+                self._changed.notify_all()
+                if content is not None:
+                    self._keep(uid, content)
 
     def _keep(self, uid: str, content: bytes) -> None:
-        with self._lock:
-            self._flagged[uid] = content
-            self._bytes += len(content)
-            while self._bytes > _KEPT_BYTES:
-                _, oldest = self._flagged.popitem(last=False)
-                self._bytes -= len(oldest)
+        self._flagged[uid] = content
+        self._bytes += len(content)
+        while self._bytes > _KEPT_BYTES:
+            _, oldest = self._flagged.popitem(last=False)
+            self._bytes -= len(oldest)
 
     def _jpeg(self, judged: Judged, view: View) -> bytes:
         inspector = self._inspector()
