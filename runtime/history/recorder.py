@@ -35,23 +35,6 @@ class Kept:
     ticket: Any
 
 
-@dataclass(frozen=True)
-class RecorderStatus:
-    """A recorder at this moment.
-
-    Attributes:
-        kept: entries that are on disk.
-        held: entries that are decided and not yet on disk.
-        rejected: entries that could never be written and were put aside.
-        alarm: why nothing can be kept at the moment; empty when all is well.
-    """
-
-    kept: int
-    held: int
-    rejected: int
-    alarm: str
-
-
 class Recorder:
     """Puts entries into a history, in order. What was submitted and not kept is held in memory, up to a limit.
 
@@ -94,10 +77,6 @@ class Recorder:
     def held(self) -> int:
         """Return how many entries are decided and not yet on disk."""
         return len(self._held)
-
-    def status(self) -> RecorderStatus:
-        """Return the recorder as it is now."""
-        return RecorderStatus(self.kept, self.held, self.rejected, self.alarm)
 
     def submit(self, entry: Entry, ticket: Any = None, *, timeout_s: float | None = None) -> bool:
         """Hand over an entry; waits while too many are held, so that none is thrown away by itself.

@@ -8,6 +8,7 @@ labels of a person, and how far each sink of the station file has come; a sink t
 nothing. Pages that become free are used again by the next verdicts; beyond some spare ones they go back to the disk.
 """
 
+import contextlib
 import logging
 import math
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from ganspect.errors import one_line
+from ganspect.errors import OutputError, one_line
 from ganspect.runtime.history.clock import DoubtedClock
 from ganspect.runtime.history.settings import HistorySettings
 from ganspect.runtime.history.store import History
@@ -38,19 +39,24 @@ class RetentionStatus:
 
     Attributes:
         removed: verdicts since the station began.
-        used_mb: that the history takes, without free pages.
+        used_mb: that the history takes, without free pages; None where it cannot be read.
         waits_for: the sink that has not delivered yet what is to be removed; empty: none.
         error: why nothing could be removed at last; empty when all is well.
     """
 
     removed: int
-    used_mb: float
+    used_mb: float | None
     waits_for: str
     error: str
 
 
 class Retention:
-    """A thread that prunes a history."""
+    """A thread that prunes a history.
+
+    Attributes:
+        waits_for: see `RetentionStatus`; read without a look into the history.
+        error: likewise.
+    """
 
     def __init__(
         self,
@@ -72,7 +78,7 @@ class Retention:
         """
         self._history, self._settings, self._sinks, self._every_s = history, settings, tuple(sinks), every_s
         self._clock = clock or DoubtedClock(_newest_ns(history))
-        self._removed, self._waits_for, self._error = 0, "", ""
+        self._removed, self.waits_for, self.error = 0, "", ""
         self._batch = _BATCH
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
@@ -81,9 +87,10 @@ class Retention:
 
     def status(self) -> RetentionStatus:
         """Return pruning as it is now."""
-        return RetentionStatus(
-            self._removed, round(self._history.size().used_bytes / 2**20, 2), self._waits_for, self._error
-        )
+        used_mb = None
+        with contextlib.suppress(OutputError):
+            used_mb = round(self._history.size().used_bytes / 2**20, 2)
+        return RetentionStatus(self._removed, used_mb, self.waits_for, self.error)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """End after the batch that is under way."""
@@ -106,11 +113,11 @@ class Retention:
             try:
                 self._prune()
                 self._give_back()
-                self._error = ""
+                self.error = ""
             except Exception as error:  # a full disk, say: the next pass may succeed
-                if not self._error:
+                if not self.error:
                     _log.error("old verdicts cannot be removed: %s", one_line(error))
-                self._error = one_line(error)
+                self.error = one_line(error)
             self._ending.wait(self._every_s)
 
     def _prune(self) -> None:
@@ -129,9 +136,9 @@ class Retention:
                 break
             after = rows[-1][0]
             self._pause(time.monotonic() - begin)
-        if waits_for and waits_for != self._waits_for:
+        if waits_for and waits_for != self.waits_for:
             _log.warning("old verdicts are kept until sink %s has delivered them", waits_for)
-        self._waits_for = waits_for
+        self.waits_for = waits_for
 
     def _choose(self, rows: Sequence[tuple[int, int, str | None]]) -> tuple[list[int], bool, str]:
         """Return the numbers of rows to remove, whether the first that stays was met, and the sink that holds it."""

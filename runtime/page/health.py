@@ -49,8 +49,21 @@ def _warnings(station: Station) -> list[str]:
     ]
     found += [f"output {one.name} is in its safe state: {one.safe}" for one in station.outputs.status() if one.safe]
     swap, good = station.swap.status(), station.good_period.status()
+    found += _kept(station)
     if swap.error:
         found.append(f"the bundle that was to be taken was refused: {swap.error}")
     if good.state == "off" and good.complete is False:
         found.append(f"good period {good.name} is incomplete and cannot be used: {good.reason}")
+    return found
+
+
+def _kept(station: Station) -> list[str]:
+    """Return what is wrong with verdicts that were decided."""
+    found = []
+    if aside := station.recorder.rejected:
+        found.append(f"verdicts that the history does not take were put aside or lost: {aside}; the log says why")
+    if station.retention.error:
+        found.append(f"old verdicts cannot be removed: {station.retention.error}")
+    if station.retention.waits_for:
+        found.append(f"old verdicts are kept until sink {station.retention.waits_for} has delivered them")
     return found

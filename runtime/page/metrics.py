@@ -61,14 +61,29 @@ class _StationCollector(Collector):
         yield _gauge("threshold", "T, on the scale of the scores", station.inspector.threshold)
         yield _gauge("verdicts_held", "Verdicts that are not on disk yet", station.recorder.held)
         yield _gauge("loop_age_seconds", "Since the inspection loop last turned", time.monotonic() - station.turned_s)
-        kept = CounterMetricFamily("ganspect_verdicts_kept", "Verdicts that were put on disk")
-        kept.add_metric([], station.recorder.kept)
-        yield kept
+        yield from self._history()
         yield from self._cameras()
         yield from self._verdicts()
         yield from self._sinks()
         yield from self._acting()
         yield from self._drift()
+
+    def _history(self) -> Iterator[Metric]:
+        """Yield how verdicts get to disk and leave it, and how they come about."""
+        recorder, retention = self._station.recorder, self._station.retention.status()
+        judging = self._station.judging.status()
+        yield _total("verdicts_kept", "Verdicts that were put on disk", recorder.kept)
+        yield _total("verdicts_put_aside", "Verdicts that the history does not take", recorder.rejected)
+        yield _total("verdicts_removed", "Old verdicts that were removed", retention.removed)
+        if retention.used_mb is not None:
+            yield _gauge("history_bytes", "That the history takes, without free pages", retention.used_mb * 2**20)
+        yield _gauge("retention_fails", "1 while old verdicts cannot be removed", float(bool(retention.error)))
+        yield _gauge("retention_waits", "1 while a sink must deliver them first", float(bool(retention.waits_for)))
+        if judging.size is not None:
+            yield _gauge("batch_size", "Frames that are judged together at most", judging.size)
+        yield _total("batches", "Batches of two or more frames", judging.batches)
+        yield _total("batched_frames", "Frames that were in them", judging.frames)
+        yield _total("batches_failed", "Batches that failed as a whole", judging.failed)
 
     def _cameras(self) -> Iterator[Metric]:
         statuses = [feed.status() for feed in self._station.cameras.feeds.values()]
@@ -161,9 +176,7 @@ class _StationCollector(Collector):
             ("refused", "Bundles that were refused"),
             ("rolled_back", "Bundles that failed in their first frames"),
         ):
-            counter = CounterMetricFamily(f"ganspect_bundles_{name}", meaning)
-            counter.add_metric([], getattr(swap, name))
-            yield counter
+            yield _total(f"bundles_{name}", meaning, getattr(swap, name))
 
 
 def _counter(name: str, meaning: str, label: str, values: list[tuple[str, int]]) -> Metric:
@@ -171,6 +184,10 @@ def _counter(name: str, meaning: str, label: str, values: list[tuple[str, int]])
     for of, value in values:
         family.add_metric([of], value)
     return family
+
+
+def _total(name: str, meaning: str, value: int) -> Metric:
+    return CounterMetricFamily(f"ganspect_{name}", meaning, value)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -23,9 +23,13 @@ function told(state) {
   problems(state.problems);
   cameras.update(state);
   verdicts.update(state);
-  const history = { name: "history", owed: state.held, delivered: state.kept, error: "" };
+  const history = { name: "history", owed: state.held, delivered: state.kept, error: "", note: size(state.retention) };
   find("sinks").replaceChildren(...[history, ...state.sinks, ...state.outputs.map(output)].map(row));
   care.update(state);
+}
+
+function size({ used_mb: used, removed }) {
+  return [used === null ? "" : `${count(Math.round(used))} MB`, removed ? `${count(removed)} old ones removed` : ""].filter(Boolean).join(", ");
 }
 
 // An output in the same table: parts that were rejected, and those whose time has not come.

@@ -44,8 +44,8 @@ def test_what_can_never_be_written_is_put_aside_and_the_others_go_on(history, ca
     assert [record["sequence"] for record in history.records()] == [0, 1, 2]
     assert [one.entry for one in rejected] == [poison]
     assert len(kept) == 3
-    assert recorder.status().rejected == 1
-    assert recorder.status().kept == 3
+    assert recorder.rejected == 1
+    assert recorder.kept == 3
     (line,) = (history.path.parent / "rejected.jsonl").read_text().splitlines()
     found = json.loads(line, parse_constant=lambda name: pytest.fail(name))
     assert poison.uid in found["id"]

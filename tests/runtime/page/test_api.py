@@ -15,6 +15,7 @@ from ganspect.errors import OutputError
 from ganspect.opencv import cv2
 from ganspect.runtime.history import Query
 from ganspect.runtime.page.files import _FILES
+from ganspect.runtime.page.health import health_of
 from tests.runtime.page.served import wait_for
 
 TOKEN = "correct horse battery"
@@ -45,6 +46,25 @@ def test_state_metrics_and_health_agree_with_the_station(running):
     assert judged == in_bins >= float(figures["ganspect_verdicts_kept_total"]) > 6
     assert figures['ganspect_camera_state{camera="left",state="live"}'] == "1.0"
     assert running.ask("GET", "/healthz")[0] == 200
+    assert state["retention"]["used_mb"] > 0
+    assert state["judging"]["size"] == float(figures["ganspect_batch_size"])
+    assert float(figures["ganspect_history_bytes"]) > 0
+    assert figures["ganspect_verdicts_put_aside_total"] == "0.0"
+
+
+def test_what_happens_to_verdicts_later_is_a_problem_but_no_failure(running, monkeypatch):
+    monkeypatch.setattr(running.station.recorder, "rejected", 2)
+    monkeypatch.setattr(running.station.retention, "error", "no space left")
+    monkeypatch.setattr(running.station.retention, "waits_for", "mqtt")
+    health = health_of(running.station)
+    assert health.ok
+    said = "\n".join(health.problems)
+    assert "the history does not take were put aside or lost: 2" in said
+    assert "old verdicts cannot be removed: no space left" in said
+    assert "until sink mqtt has delivered them" in said
+    content = running.ask("GET", "/metrics")[2].decode()
+    for line in ("verdicts_put_aside_total 2.0", "retention_fails 1.0", "retention_waits 1.0"):
+        assert f"ganspect_{line}" in content
 
 
 def test_a_full_disk_and_a_loop_that_hangs_are_unhealthy(running, monkeypatch):
