@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from safetensors.numpy import save_file
+from station_rig.plc import Plc
 
 from ganspect.bundle import MANIFEST, append_calibration, open_bundle
 from ganspect.export.exporter import STARTS, search_record, sizes_of, write_manifest
@@ -24,7 +25,6 @@ from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.calibration import calibrate
 from ganspect.train.run import load_run
 from tests.conftest import scratched, texture
-from tests.runtime.outputs.plc import Plc
 
 
 class CountingBackend:

@@ -1,11 +1,11 @@
 import time
 
 import pytest
+from station_rig.plc import Plc
 
 from ganspect.runtime.outputs.medium import Part
 from ganspect.runtime.outputs.modbus import Modbus
 from ganspect.runtime.outputs.output import Output, Rules
-from tests.runtime.outputs.plc import Plc
 from tests.runtime.waiting import wait_for
 
 

@@ -1,6 +1,6 @@
 """A real Modbus TCP server in a process of its own, which can be killed and started again at the same port.
 
-python tests/runtime/outputs/plc.py PORT       # prints a line for each write: time, function, address, value
+plc = Plc(); Modbus("127.0.0.1", port=plc.port, coil=3); print(plc.writes)
 """
 
 import asyncio
@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from station_rig.needed import needed
 
 
 class Write(NamedTuple):
@@ -23,36 +25,51 @@ class Write(NamedTuple):
 
 
 class Plc:
-    """Coils and registers 0 to 31; the others are refused."""
+    """Coils and registers 0 to 31; the others are refused.
+
+    Attributes:
+        port: on this machine.
+        writes: that came so far.
+    """
 
     def __init__(self) -> None:
+        """Start at a free port."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.writes: list[Write] = []
         self.start()
 
     def start(self) -> None:
+        """Start at the same port, and wait until it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), str(self.port)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "station_rig.plc", str(self.port)],
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        assert self._process.stdout.readline() == "ready\n"
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._lines = needed(self._process.stdout, "the server's output")
+        if self._lines.readline() != "ready\n":
+            raise RuntimeError("the Modbus server did not start")
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def kill(self) -> None:
+        """Kill it, as a PLC without power; what it was written to is kept."""
         self._process.kill()
         self._process.wait()
         self._reader.join(5)
-        self._process.stdout.close()
+        self._lines.close()
 
     def coil(self, address: int = 3) -> list[int]:
+        """Return the values that were written to a coil."""
         return [write.value for write in self.writes if (write.function, write.address) == (5, address)]
 
     def beats(self, address: int = 7) -> list[int]:
+        """Return the values that were written to a register."""
         return [write.value for write in self.writes if (write.function, write.address) == (6, address)]
 
-    def _read(self, lines) -> None:
-        for line in lines:
+    def _read(self) -> None:
+        for line in self._lines:
             self.writes.append(Write(*map(int, line.split())))
 
 
@@ -60,7 +77,7 @@ async def _serve(port: int) -> None:
     from pymodbus.server import ModbusTcpServer
     from pymodbus.simulator import DataType, SimData, SimDevice
 
-    def note(sending, pdu):
+    def note(sending: bool, pdu: Any) -> Any:
         if not sending and pdu.function_code in (5, 6):
             value = pdu.bits[0] if pdu.function_code == 5 else pdu.registers[0]
             print(time.perf_counter_ns(), pdu.function_code, pdu.address, int(value), flush=True)
