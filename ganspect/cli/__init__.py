@@ -3,9 +3,12 @@
 ganspect --help
 """
 
+import contextlib
 import io
+import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -70,7 +73,7 @@ def main() -> NoReturn:
         _fail(str(error), status=1)
     except GanspectError as error:
         _fail(str(error), status=2)
-    sys.exit(status)
+    _end(status)
 
 
 def _usage_sentence(error: Any) -> str:
@@ -85,4 +88,14 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _fail(sentence: str, *, status: int) -> NoReturn:
     typer.echo(f"ganspect: {sentence}", err=True)
+    _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """End; at once where a camera's thread hangs in its driver, since the interpreter's end may abort that process."""
+    if any(thread.name.startswith("camera ") for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                stream.flush()
+        os._exit(status or 0)
     sys.exit(status)

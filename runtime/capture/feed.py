@@ -83,6 +83,7 @@ class Feed:
         with self._lock:
             self._thread += 1
             number = self._thread
+        # By this name the command knows, when it ends, that one of them hangs.
         thread = threading.Thread(target=self._run, args=(number,), name=f"camera {self.camera}", daemon=True)
         self._threads = [*self._alive(), thread]
         thread.start()

@@ -277,3 +277,39 @@ def test_two_cameras_run_beside_each_other_in_a_station(tiny_bundle, tmp_path):
         assert min(seen.values()) >= 5, (seen, [feed.status() for feed in station.cameras.feeds.values()])
         assert station.parts.status("deep").clipped_frames == 0
         assert {station.counts.of(name).unusable for name in seen} == {0}
+
+
+_HANGS = """
+import threading, time
+from pypylon import pylon
+
+ready = threading.Event()
+
+def hang():
+    factory = pylon.TlFactory.GetInstance()
+    camera = pylon.InstantCamera(factory.CreateDevice(factory.EnumerateDevices()[0]))
+    camera.Open()
+    camera.StartGrabbing()
+    ready.set()
+    while True:
+        camera.RetrieveResult(1000, pylon.TimeoutHandling_Return)
+
+threading.Thread(target=hang, name="camera left", daemon=True).start()
+assert ready.wait(20)
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--version"], 0), (["run", "none.yaml"], 2)])
+def test_a_thread_that_hangs_in_the_driver_does_not_abort_the_command_s_end(arguments, status, tmp_path):
+    program = f"{_HANGS}\n{MAIN}"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == status, ended.stderr
+    assert ended.stderr.startswith("ganspect: ") if status else ended.stdout.startswith("ganspect 0")
