@@ -20,10 +20,13 @@ _SHOWN = 20
 def print_table(history: History, query: Query) -> None:
     """Print a table, and how many verdicts of each kind the query chooses."""
     counts = history.count(query)
-    table = Table(*("time", "camera", "verdict", "score", "threshold", "ms", "label", "id"), box=box.SIMPLE)
-    for name in ("time", "id"):
-        next(column for column in table.columns if column.header == name).no_wrap = True
-    for record in history.records(replace(query, limit=query.limit or _SHOWN)):
+    records = list(history.records(replace(query, limit=query.limit or _SHOWN)))
+    labelled = any(record["label"] for record in records)
+    # All but the cameras' names stays whole on 80 columns.
+    table = Table(box=box.SIMPLE, collapse_padding=True, pad_edge=False)
+    for name in ("time", "camera", "verdict", "score", "T", "ms", *(["label"] if labelled else []), "id"):
+        table.add_column(name, no_wrap=name != "camera", overflow="fold")
+    for record in records:
         at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
         table.add_row(
             at.strftime("%m-%d %H:%M:%S.%f")[:-3],
@@ -32,7 +35,7 @@ def print_table(history: History, query: Query) -> None:
             "–" if record["score"] is None else f"{record['score']:.4g}",
             f"{record['threshold']:.4g}",
             f"{record['latency_ms']['total']:.1f}",
-            record["label"] or "",
+            *([record["label"] or ""] if labelled else []),
             printable(record["id"][:8]),
         )
     console = Console(markup=False)

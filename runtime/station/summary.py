@@ -17,6 +17,8 @@ def summary_table(station: Station) -> Table:
         title=escape(f"{station.settings.name}: {station.recorder.kept} verdicts in {station.history.path}"),
         title_justify="left",
         box=box.SIMPLE,
+        collapse_padding=True,
+        pad_edge=False,
     )
     missed = {status.camera: status.missed for status in station.cameras.trigger_status()}
     if missed:

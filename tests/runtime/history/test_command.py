@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ganspect.errors import ConfigError, OutputError
-from ganspect.runtime.history import History
+from ganspect.runtime.history import History, Query
 from ganspect.runtime.history.command import read_time, show_history
 from tests.runtime.history.entries import BEGIN_NS, entry
 
@@ -23,6 +23,21 @@ def test_a_table_of_the_newest_and_the_counts_of_all(data, capsys):
     assert "30 verdicts in" in out
     assert "29 normal, 1 anomalous, 0 undecided" in out
     assert out.count(" left ") == 20
+
+
+def test_a_table_is_whole_on_eighty_columns_and_has_labels_where_there_are_any(data, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    show_history(data)
+    assert "label" not in capsys.readouterr().out
+    with History.open(data / "history.sqlite") as history:
+        newest = next(iter(history.records(Query(limit=1))))
+        history.label(newest["id"], "anomalous")
+    show_history(data)
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert out.splitlines()[1].split() == ["time", "camera", "verdict", "score", "T", "ms", "label", "id"]
+    (line,) = (line for line in out.splitlines() if newest["id"][:8] in line)
+    assert "anomalous" in line
 
 
 def test_json_lines_have_everything(data, capsys):
