@@ -93,7 +93,7 @@ def test_what_screens_imports_with_nothing_but_the_cpu_extra(module):
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_package_itself_imports_nothing():
+def test_the_package_itself_imports_none_of_its_parts():
     ended = _python("import ganspect; print([name for name in sys.modules if 'ganspect.' in name])", without=())
     assert ended.stdout.strip() == "[]"
 
