@@ -23,7 +23,7 @@ from typing import Any
 from reliability_page import write_page
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from station_rig.bundle import make_tiny_bundle
 from station_rig.faults import FAULTS
 from station_rig.injection import Plan, inject
@@ -100,20 +100,20 @@ def _inject_all(names: Iterable[str], plan: Plan, bundle: Path, place: Path, bes
 
 
 def _table(faults: dict[str, dict[str, Any]]) -> Table:
-    table = Table(
+    # Headings of more lines, so that eighty columns hold the names of the faults whole.
+    headings = (
         *(
-            "fault",
+            Column("fault", no_wrap=True),
             "count",
             "lost",
-            "duplicates",
-            "other id",
-            "recovery s p50",
-            "p99",
-            "longest gap s",
-            "other camera s",
+            "twice,\nsame\nid",
+            "twice,\nother\nid",
+            "back\nin s,\np50",
+            "\n\np99",
         ),
-        box=box.SIMPLE,
+        *("longest\ngap s", "other\ncamera"),
     )
+    table = Table(*headings, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for name, fault in faults.items():
         keys = ("count", "lost", "duplicates", "duplicates_with_other_id", "recovery_p50_s", "recovery_p99_s")
         cells = [fault[key] for key in (*keys, "longest_gap_s", "longest_gap_of_other_camera_s")]

@@ -238,10 +238,16 @@ def run(frames: int, out: Path, *, bundle: Path | None = None) -> dict[str, Any]
     write_json(out / "soak.json", content)
     table = Table(box=box.SIMPLE, show_header=False)
     for name, value in content.items():
-        table.add_row(name, str(value))
+        table.add_row(name.replace("_", " "), _shown(value))
     Console().print(table)
     print(json.dumps(content))
     return content
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def main(arguments: Sequence[str]) -> int:

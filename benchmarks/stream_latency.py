@@ -255,9 +255,14 @@ def run(
 
 def _table(station: Mapping[str, Any], loop: Mapping[str, Any]) -> Table:
     table = Table("", "station", "loop", box=box.SIMPLE)
-    for name in station:
-        table.add_row(name, str(station[name]), str(loop.get(name, "–")))
+    for name, value in station.items():
+        parts = f", {' / '.join(value)}" if isinstance(value, Mapping) else ""
+        table.add_row(name.replace("_", " ") + parts, _shown(value), _shown(loop.get(name, "–")))
     return table
+
+
+def _shown(value: Any) -> str:
+    return " / ".join(str(one) for one in value.values()) if isinstance(value, Mapping) else str(value)
 
 
 def main(arguments: Sequence[str]) -> int:
