@@ -7,6 +7,7 @@ count = pace.steps_within(rows=1, available_ms=deadline.remaining_ms())
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 _MARGIN = 1.2
 """An iteration is planned to take this much longer than measured, since a chunk cannot be stopped on its way."""
@@ -71,7 +72,10 @@ class Pace:
         return int(self._dares(planned_ms, rows, available_ms))
 
     def fits(self, batches: Sequence[int], *, steps: int, available_ms: float) -> bool:
-        """Return whether so many iterations of these batches fit; what does not is doubted as in `steps_within`.
+        """Return whether so many iterations of these batches fit.
+
+        What was measured in a slow moment is doubted as in `steps_within`, but only where smaller batches, which are
+        what runs meanwhile, would fit one after the other: more rows at once take no longer than that, or seldom do.
 
         Args:
             batches: rows of each; none: that fits.
@@ -81,11 +85,17 @@ class Pace:
         planned_ms = steps * sum(self.planned_ms(rows) for rows in batches)
         if planned_ms <= available_ms or not batches:
             return True
-        return available_ms > 0 and self._dares(planned_ms, max(batches), available_ms)
+        in_turn_ms = steps * sum(_MARGIN * self._in_turn_ms(rows) for rows in batches)
+        return in_turn_ms <= available_ms and self._dares(planned_ms, max(batches), available_ms)
 
     def planned_ms(self, rows: int) -> float:
         """Return the time of one iteration to plan with: the expected one and a margin."""
         return _MARGIN * self.ms_per_step(rows)
+
+    def _in_turn_ms(self, rows: int) -> float:
+        """Return the time of one iteration of so many rows in smaller batches; infinite where none was measured."""
+        smaller = (ms * ceil(rows / seen) for seen, ms in self._ms_per_step.items() if seen < rows)
+        return min(smaller, default=float("inf"))
 
     def _dares(self, planned_ms: float, rows: int, available_ms: float) -> bool:
         forgone = self._forgone[rows] = self._forgone.get(rows, 0) + 1

@@ -1,5 +1,7 @@
 import time
 
+import pytest
+
 from ganspect.runtime.pace import Deadline, Pace
 
 
@@ -62,12 +64,22 @@ def test_a_machine_that_is_too_slow_is_tried_seldom():
 def test_one_slow_call_does_not_part_a_batch_for_good():
     pace = Pace()
     pace.record(rows=4, steps=1, elapsed_ms=500)
+    pace.record(rows=1, steps=5, elapsed_ms=10)  # what runs instead
     tried = [pace.fits([4], steps=5, available_ms=50) for _ in range(200)]
     assert not any(tried[:20])
     assert any(tried)
     pace.record(rows=4, steps=5, elapsed_ms=10)
     pace.record(rows=4, steps=5, elapsed_ms=10)
     assert not pace.fits([4], steps=5, available_ms=50)
+
+
+@pytest.mark.parametrize("share", [1.05, 1.25, 2, 8])
+def test_a_batch_that_does_not_fit_is_never_tried_where_its_rows_do_not_fit_in_turn(share):
+    pace = Pace()
+    pace.record(rows=2, steps=1, elapsed_ms=10)
+    pace.record(rows=1, steps=1, elapsed_ms=5)
+    assert pace.fits([2], steps=5, available_ms=61)
+    assert not any(pace.fits([2], steps=5, available_ms=60 / share) for _ in range(1000))
 
 
 def test_batches_fit_as_long_as_their_sum_does():
