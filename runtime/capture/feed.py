@@ -77,6 +77,8 @@ class Feed:
         self._threads: list[threading.Thread] = []
         self._held = False
         self._dropped = 0
+        self._since_opening = 0
+        self._repeats = Repeats()
 
     def start(self) -> None:
         """Begin."""
@@ -174,6 +176,7 @@ class Feed:
                 self._require_wanted(number)
                 try:
                     if self._read_through(number):
+                        self._require_wanted(number)
                         self._change("ended")
                         return
                     continue
@@ -198,36 +201,37 @@ class Feed:
             self.source = source
             source.on_skip = self._note_skipped
             self._opened += 1
-            repeats = Repeats()
-            begin_s = time.monotonic()
+            begin_s, self._since_opening = time.monotonic(), 0
             for shot in source:
                 self._require_wanted(number)
                 if self._settings.paced and source.frames_per_s:
                     due_s = begin_s + shot.frame_index / source.frames_per_s
                     self._stopping.wait(max(0.0, due_s - time.monotonic()))
-                self._take(number, shot, repeats)
+                self._take(number, shot)
             for sentence in source.warnings:
                 _log.warning("camera %s: %s", self.camera, sentence)
             if self._settings.live:
                 raise GanspectError(f"{source.name} ended; it is opened again")
         return not self._settings.loop
 
-    def _take(self, number: int, shot: Shot, repeats: Repeats) -> None:
+    def _take(self, number: int, shot: Shot) -> None:
         arrived_ns, timestamp_ns = time.perf_counter_ns(), time.time_ns()
         self._arrivals_s.append(time.monotonic())
         height, width = shot.frame.shape[:2]
         self._size_hw = (height, width)
         limit_s = self._settings.frozen_after_s
-        same_s = repeats.seconds(shot.frame) if limit_s is not None and self._settings.live else 0.0
+        same_s = self._repeats.seconds(shot.frame) if limit_s is not None and self._settings.live else 0.0
         if limit_s is not None and same_s > limit_s:
             self._change("frozen")
             raise GanspectError(f"{self.camera} has given the same frame for {same_s:.0f} s; it is opened again")
         if self._state != "live":
             self._change("live")
-        if not repeats.count:
-            # Frames that move, and not the first one alone, show that it is well again.
-            self._backoff.reset()
+        self._since_opening += 1
+        if not self._repeats.count:
+            # It is well again: this frame is another one than the last, also than the last before it was opened anew.
             self._error = ""
+            if self._since_opening > 1:
+                self._backoff.reset()  # one that gives a single frame each time is asked less and less often
         sequence, self._frames = self._frames, self._frames + 1
         self.buffer.put(Arrival(self.camera, sequence, shot, arrived_ns, timestamp_ns))
         self._require_wanted(number)

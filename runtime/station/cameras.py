@@ -140,7 +140,7 @@ class Cameras:
             status, trigger = feed.status(), self.triggers.get(name)
             opening = status.state == "opening" and name not in self._quiet
             if opening or status.error or status.state in AWAY:
-                found[name] = f"it is {status.state}"
+                found[name] = status.error if status.state == "live" else f"it is {status.state}"
             elif trigger is not None and not trigger.status().connected:
                 found[name] = "its trigger is away"
         return found

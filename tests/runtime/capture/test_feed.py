@@ -131,21 +131,66 @@ def test_a_stream_that_stops_without_an_error_is_stalled_and_then_left_behind(ca
     assert "stalled" in one.states
 
 
+class Pause(threading.Event):
+    """Ten milliseconds between two frames."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        time.sleep(0.01)
+        return True
+
+
+def slowly(count: int) -> list[object]:
+    """The same frame again and again."""
+    return [entry for _ in range(count) for entry in (7, Pause())]
+
+
 def test_the_same_frame_for_too_long_is_frozen(camera):
     settings = FeedSettings(frozen_after_s=0.02, backoff_first_s=0.005)
-
-    def slowly(count: int) -> list[object]:
-        class Pause(threading.Event):
-            def wait(self, timeout: float | None = None) -> bool:
-                time.sleep(0.01)
-                return True
-
-        return [entry for _ in range(count) for entry in (7, Pause())]
-
     one = camera([slowly(20), [8, threading.Event()]], settings)
     wait_for(lambda: "frozen" in one.states, "it is found to be frozen")
     wait_for(lambda: one.feed.status().opened == 2, "it is opened again")
     assert one.feed.status().failures == 1
+
+
+def test_a_camera_that_stays_frozen_is_not_well_again_for_being_opened_again(camera):
+    settings = FeedSettings(frozen_after_s=0.05, backoff_first_s=0.005, backoff_most_s=10)
+    one = camera([slowly(50) for _ in range(4)] + [[8, 9, threading.Event()]], settings)
+    wait_for(lambda: one.feed.status().opened == 3, "it is opened again")
+    assert one.states.count("live") == 1
+    assert "has given the same frame for" in one.feed.status().error
+    wait_for(lambda: one.feed.status().state == "live", "it moves again")
+    wait_for(lambda: not one.feed.status().error, "it is well again")
+
+
+def test_one_that_gives_a_single_frame_each_time_is_asked_less_and_less_often(camera):
+    settings = FeedSettings(backoff_first_s=0.01, backoff_most_s=10)
+    one = camera([[number, SourceError("gone")] for number in range(100)], settings)
+    begin_s = time.monotonic()
+    wait_for(lambda: one.feed.status().opened == 6, "it is opened some times")
+    assert time.monotonic() - begin_s > 0.5 * 0.01 * (1 + 2 + 4 + 8 + 16)
+    moving = camera([[1, 2, SourceError("gone")] for _ in range(100)], settings)
+    begin_s = time.monotonic()
+    wait_for(lambda: moving.feed.status().opened == 20, "one that moves is asked again at once")
+    assert time.monotonic() - begin_s < 2
+
+
+def test_the_end_of_a_thread_that_was_left_behind_ends_nothing(camera):
+    hung, kept = threading.Event(), threading.Event()
+    settings = FeedSettings(live=False, stalled_after_s=0.02, abandon_after_s=0.05)
+    one = camera([[1, hung], [1, kept, 2]], settings)
+    assert one.take(1) == [1]
+
+    def left_behind() -> bool:
+        one.feed.check()
+        return one.feed.status().abandoned == 1
+
+    wait_for(left_behind, "the thread is left behind")
+    assert one.take(1) == [1]
+    hung.set()
+    time.sleep(0.05)
+    assert not one.feed.through
+    kept.set()
+    assert one.take(1) == [2]
 
 
 def test_a_paced_file_keeps_its_own_rate(camera):
