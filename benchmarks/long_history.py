@@ -108,20 +108,26 @@ class Commits:
         """Begin with none."""
         self._history = history
         self._took_ms: list[float] = []
+        self._random = np.random.default_rng(6)  # one for all passes: a verdict whose id is there is not written again
 
     def until(self, done: Callable[[], bool]) -> dict[str, float]:
         """Record until it is so; return how many there were and their percentiles, in ms."""
-        random, self._took_ms = np.random.default_rng(6), []
-        never = threading.Event()
+        self._took_ms = []
+        never, newest = threading.Event(), self._newest()
         with Recorder(self._history, self._kept) as recorder:
             number = 0
             while not done():
                 now_ns = time.time_ns()
-                recorder.submit(verdict(random, number, now_ns), time.perf_counter_ns())
+                recorder.submit(verdict(self._random, number, now_ns), time.perf_counter_ns())
                 number += 1
                 never.wait(1 / _PER_S)
+        if (written := self._newest() - newest) != len(self._took_ms):
+            raise RuntimeError(f"{len(self._took_ms)} verdicts were recorded and {written} are on disk")
         p50, p99 = (round(float(found), 2) for found in np.percentile(self._took_ms, (50, 99)))
         return {"verdicts": len(self._took_ms), "p50_ms": p50, "p99_ms": p99}
+
+    def _newest(self) -> int:
+        return int(self._history.select("SELECT coalesce(max(number), 0) FROM verdicts")[0][0])
 
     def _kept(self, batch: Sequence[Kept]) -> None:
         now_ns = time.perf_counter_ns()
