@@ -30,8 +30,9 @@ _READ = 10_000
 
 
 def one_line(error: BaseException, most: int = 300) -> str:
-    """Return what another package's error says on one line, for a sentence of ours."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    """Return what another package's error says on one line without credentials, for a sentence of ours."""
+    # Hidden before it is cut: half a password is none that would be recognized.
+    return redacted(" ".join(str(error)[:_READ].split()))[:most] or type(error).__name__
 
 
 def printable(text: str) -> str:

@@ -17,7 +17,6 @@ from ganspect.clock import utc_now
 from ganspect.errors import GanspectError, OutputError, one_line
 from ganspect.opencv import cv2
 from ganspect.preprocess import Frame
-from ganspect.redaction import redacted
 from ganspect.runtime.good_period.record import Period, StoredFrame, write_period
 from ganspect.runtime.good_period.settings import GoodPeriodSettings
 from ganspect.runtime.judged import Judged
@@ -148,7 +147,7 @@ class Collector:
                 self._store(held)
         except Exception as error:  # whatever it is, a frame is missing now
             with self._bell:
-                self._close(f"a frame could not be stored: {redacted(one_line(error))}", hole=True)
+                self._close(f"a frame could not be stored: {one_line(error)}", hole=True)
         self._waiting.clear()
         try:
             self._finish()

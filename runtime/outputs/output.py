@@ -14,7 +14,6 @@ from collections import deque
 from dataclasses import dataclass
 
 from ganspect.errors import one_line
-from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.outputs.medium import Medium, Part
 from ganspect.runtime.outputs.status import OutputStatus
@@ -266,7 +265,7 @@ class Output:
         self._backoff.reset()
 
     def _fail(self, error: Exception) -> None:
-        reason = redacted(one_line(error))
+        reason = one_line(error)
         if not self._error:
             _log.error("output %s does not work: %s", self.name, reason)
         self._error, self._connected = reason, False
@@ -293,7 +292,7 @@ class Output:
                 self._settle()
             self._medium.close()
         except Exception as error:  # nobody is there any more who could be told
-            _log.error("output %s could not be set safe: %s", self.name, redacted(one_line(error)))
+            _log.error("output %s could not be set safe: %s", self.name, one_line(error))
 
 
 def _shown(part: Part) -> str:

@@ -16,7 +16,6 @@ from typing import Literal
 
 from ganspect.errors import BundleError, ConfigError, one_line
 from ganspect.preprocess import Frame
-from ganspect.redaction import redacted
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.station.notify import Supervisor
 from ganspect.runtime.verdict import Verdict
@@ -173,7 +172,7 @@ class Swap:
         try:
             new = self._loaded()
         except Exception as error:  # whatever it is: the line goes on with what it has
-            self._set(state="idle", refused=self._status.refused + 1, error=redacted(one_line(error)))
+            self._set(state="idle", refused=self._status.refused + 1, error=one_line(error))
             _log.error("the bundle is refused, %s stays in force: %s", self.bundle, one_line(error))
             self.supervisor.ready()
             return
@@ -207,7 +206,7 @@ class Swap:
         _log.info("bundle %s has passed its first frames", self.bundle)
 
     def _roll_back(self, before: Inspector, error: Exception) -> None:
-        failed, reason = self.inspector, redacted(one_line(error))
+        failed, reason = self.inspector, one_line(error)
         self._put_in_force(before)
         self._finish(failed, rolled_back=self._status.rolled_back + 1, error=reason)
         _log.error("bundle %s is in force again, since the new one failed: %s", self.bundle, reason)

@@ -26,7 +26,7 @@ def make_key(path: Path, passphrase_env: str | None) -> None:
         ConfigError: the variable is not set.
         OutputError: a file is there already, or cannot be written.
     """
-    public = write_key_pair(path, secret_of(passphrase_env))
+    public = write_key_pair(path, secret_of(passphrase_env, exactly=True))
     _print(f"private key, for whoever signs and nobody else: {path}")
     _print(f"public key, for every station: {public}, fingerprint {fingerprint(read_public_key(public))}")
 
@@ -45,7 +45,7 @@ def sign_and_tell(folder: Path, key: Path, *, calibration: bool = False, passphr
         BundleError: the bundle is damaged, or has no calibration that is to be signed.
         OutputError: the bundle cannot be written.
     """
-    private = read_private_key(key, secret_of(passphrase_env))
+    private = read_private_key(key, secret_of(passphrase_env, exactly=True))
     signature = sign_bundle(folder, private, calibration=calibration)
     covered = "everything that export wrote" + (" and the calibration in force" if calibration else "")
     _print(f"{folder / SIGNATURE}: {covered}, signed with the key {signature.key_sha256}")
