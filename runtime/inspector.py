@@ -168,8 +168,8 @@ class Inspector:
         What the encoder's start clears comes first, then each frame when its own search is through. Under a budget
         frames share a search only where the whole of it is expected to fit, so that no frame is `undecided` that alone
         would be decided; else they are searched one after the other, and the time of one that waits stands still. Only
-        a machine that becomes slower in the middle of a shared search, or one on which several rows at once take longer than
-        in turn, can end a frame that alone had been in time.
+        a machine that becomes slower in the middle of a shared search, or that takes longer for several rows at once
+        than for each in turn, can end a frame that alone had been in time.
 
         Args:
             frames: from `prepare`, one or more.

@@ -20,6 +20,7 @@ from ganspect.redaction import redacted
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.history.rejected import REJECTED, Rejected
 from ganspect.runtime.history.store import History
+from ganspect.runtime.rarely import Rarely
 
 _log = logging.getLogger("ganspect.station")
 _HELD_AT_MOST = 2_000
@@ -65,6 +66,7 @@ class Recorder:
         self._history = history
         self._on_kept = on_kept
         self._on_rejected = on_rejected
+        self._rarely = Rarely()
         self._rejected = Rejected(history.path.with_name(REJECTED))
         self._most = held_at_most
         self._held: deque[Kept] = deque()
@@ -97,11 +99,15 @@ class Recorder:
             return True
 
     def close(self, timeout_s: float = 10.0) -> int:
-        """Keep what is held, and return how many entries could not be kept in time."""
+        """Keep what is held, and return how many entries could not be kept in time.
+
+        Those of a commit that is still under way then, as on a disk that hangs, may be kept all the same.
+        """
         with self._bell:
             self._ending.set()
             self._bell.notify_all()
-        self._thread.join(timeout_s)
+        if not self._given_up.is_set():  # once is enough, where the disk hangs
+            self._thread.join(timeout_s)
         self._given_up.set()
         return len(self._held)
 
@@ -148,7 +154,9 @@ class Recorder:
         except EntryError as error:
             written = self._rejected.put_aside(kept.entry, str(error))
             where = f"put aside in {self._rejected.path}" if written else f"lost, since {self._rejected.path} is full"
-            _log.error("a verdict of camera %a can never be kept and is %s: %s", kept.entry.camera, where, error)
+            said = f"a verdict of camera {kept.entry.camera!a} can never be kept and is {where}: {error}"
+            if (text := self._rarely.text("", said)) is not None:
+                _log.error("%s", text)
             self.rejected += 1
             self._settle([kept], self._on_rejected)
         else:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ganspect.errors import one_line
 from ganspect.runtime.page.settings import is_own
-from ganspect.runtime.station.rarely import Rarely
+from ganspect.runtime.rarely import Rarely
 
 SESSION_S = 12 * 3600
 _LARGEST_BODY = 16 << 10

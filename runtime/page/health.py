@@ -33,11 +33,16 @@ def health_of(station: Station) -> Health:
         failing.append(f"inspection has stood still for {stands_s:.0f} s")
     if station.recorder.alarm:
         failing.append(f"verdicts do not get to disk: {station.recorder.alarm}")
-    return Health(not failing, [*failing, *_away(station), *_warnings(station)])
+    return Health(not failing, [*failing, *_blind(station), *_warnings(station)])
 
 
-def _away(station: Station) -> list[str]:
-    return [f"camera {name}: {why}" for name, why in station.cameras.unwell().items()]
+def _blind(station: Station) -> list[str]:
+    """Return the cameras whose parts nobody sees."""
+    found = [f"camera {name}: {why}" for name, why in station.cameras.unwell().items()]
+    return found + [
+        f"camera {name}: its last {count} frames could not be judged: {reason}"
+        for name, (count, reason) in station.counts.failing().items()
+    ]
 
 
 def _warnings(station: Station) -> list[str]:
@@ -62,6 +67,10 @@ def _kept(station: Station) -> list[str]:
     found = []
     if aside := station.recorder.rejected:
         found.append(f"verdicts that the history does not take were put aside or lost: {aside}; the log says why")
+    found += [
+        f"sink {name}: the server refused {count} verdicts for good; the log says why"
+        for name, count in station.sinks.refused().items()
+    ]
     if station.retention.error:
         found.append(f"old verdicts cannot be removed: {station.retention.error}")
     if station.retention.waits_for:

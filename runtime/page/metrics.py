@@ -121,10 +121,13 @@ class _StationCollector(Collector):
         owed = GaugeMetricFamily("ganspect_sink_owed", "Verdicts on disk, not delivered yet", labels=["sink"])
         delivered = CounterMetricFamily("ganspect_sink_delivered", "Verdicts that were delivered", labels=["sink"])
         failures = CounterMetricFamily("ganspect_sink_failures", "Tries that failed", labels=["sink"])
+        refused = CounterMetricFamily("ganspect_sink_refused", "Verdicts never to be taken", labels=["sink"])
         for one in self._station.sinks.status():
             owed.add_metric([one.name], one.owed)
             delivered.add_metric([one.name], one.delivered)
             failures.add_metric([one.name], one.failures)
+            refused.add_metric([one.name], one.refused)
+        yield refused
         yield owed
         yield delivered
         yield failures

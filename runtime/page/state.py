@@ -110,7 +110,10 @@ class States:
         if time.monotonic() >= self._sinks_until_s:
             self._sinks_until_s = time.monotonic() + _SINKS_FRESH_S
             self._sinks = [
-                {"name": one.name, "owed": one.owed, "delivered": one.delivered, "error": one.error}
+                {
+                    **{"name": one.name, "owed": one.owed, "delivered": one.delivered, "error": one.error},
+                    "note": f"{one.refused:,} refused for good" if one.refused else "",
+                }
                 for one in self._station.sinks.status()
             ]
         return self._sinks

@@ -9,17 +9,18 @@ yet noted; whoever gets a verdict again tells by its `id`.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ganspect.errors import OutputError, one_line
-from ganspect.redaction import redacted
 from ganspect.runtime.capture.backoff import Backoff
 from ganspect.runtime.history.store import History
 
 _log = logging.getLogger("ganspect.station")
 _BATCH = 100
 _LOOK_S = 1.0
+_NOTE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SinkStatus:
         owed: verdicts that are on disk and not delivered yet.
         failures: tries that failed.
         error: what the last one said; empty since the last success.
+        refused: verdicts that the receiver will never take, by its own word; neither delivered nor owed.
     """
 
     name: str
@@ -58,6 +60,7 @@ class SinkStatus:
     owed: int
     failures: int
     error: str
+    refused: int = 0
 
 
 class Forwarder:
@@ -65,6 +68,7 @@ class Forwarder:
 
     Attributes:
         name: under which the history notes how far it has come.
+        refused: returns how many verdicts the receiver will never take.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Forwarder:
         verdicts: Sequence[str] = (),
         batch: int = _BATCH,
         idle: Callable[[], None] = lambda: None,
+        refused: Callable[[], int] = lambda: 0,
         backoff: Backoff | None = None,
     ) -> None:
         """Begin where the sink of this name has ended.
@@ -87,6 +92,7 @@ class Forwarder:
             verdicts: kinds that are delivered; none: all.
             batch: verdicts in one call of `send`; what was sent is noted after each.
             idle: called now and then while nothing is owed, to stay in touch; may raise as `send`.
+            refused: how many of those that `send` was given the receiver will never take.
             backoff: waits after failures.
         """
         self.name = name
@@ -95,11 +101,12 @@ class Forwarder:
         self._verdicts = frozenset(verdicts)
         self._backoff = backoff or Backoff()
         self._at = history.delivered(name)
-        self._delivered = self._failures = 0
+        self._sent = self._failures = 0
         self._error = ""
         self._batch = batch
         self._idle = idle
-        self._noted = self._at
+        self.refused = refused
+        self._noted, self._noted_s = self._at, time.monotonic()
         self._news = threading.Event()
         self._ending, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
@@ -111,11 +118,12 @@ class Forwarder:
 
     def status(self) -> SinkStatus:
         """Return the sink as it is now."""
+        owed, error, refused = 0, self._error, self.refused()
         try:
             owed = self._history.count_after(self._at, self._verdicts)
-        except OutputError as error:  # the others are shown all the same
-            return SinkStatus(self.name, self._delivered, 0, self._failures, one_line(error))
-        return SinkStatus(self.name, self._delivered, owed, self._failures, self._error)
+        except OutputError as unreadable:  # the others are shown all the same
+            error = one_line(unreadable)
+        return SinkStatus(self.name, max(0, self._sent - refused), owed, self._failures, error, refused)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what is there if it goes at once, and end; the rest is delivered after the next start."""
@@ -131,6 +139,9 @@ class Forwarder:
                 self._news.clear()  # before looking: what comes meanwhile rings again
                 if self._deliver_some():
                     continue
+                # Not after each verdict that nobody wants: noting costs a commit.
+                if self._ending.is_set() or time.monotonic() - self._noted_s >= _NOTE_S:
+                    self._note()
                 if self._ending.is_set():
                     return
                 self._idle()
@@ -153,12 +164,18 @@ class Forwarder:
         self._at = owed[-1].number
         # What nobody wants is passed over in memory; noting it now and then is enough.
         if wanted or self._at - self._noted >= _BATCH:
-            self._history.note_delivered(self.name, self._at)
-            self._noted = self._at
-        self._delivered += len(wanted)
+            self._note()
+        self._sent += len(wanted)
         if wanted:
             self._note_success()
         return True
+
+    def _note(self) -> None:
+        """Let the history know how far it has come, so that what is behind may be removed."""
+        if self._at != self._noted:
+            self._history.note_delivered(self.name, self._at)
+            self._noted = self._at
+        self._noted_s = time.monotonic()
 
     def _note_success(self) -> None:
         self._backoff.reset()
@@ -167,7 +184,7 @@ class Forwarder:
         self._error = ""
 
     def _note_failure(self, error: Exception) -> None:
-        reason = redacted(one_line(error))
+        reason = one_line(error)
         if not self._error:
             _log.warning("sink %s does not deliver: %s", self.name, reason)
         self._failures += 1

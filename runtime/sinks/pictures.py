@@ -20,6 +20,7 @@ from ganspect.opencv import cv2
 from ganspect.preprocess import Frame, TileGrid
 from ganspect.runtime.history.entry import Entry
 from ganspect.runtime.overlay import side_by_side, to_picture
+from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.verdict import Verdict
 
 _log = logging.getLogger("ganspect.station")
@@ -67,6 +68,7 @@ class Pictures:
         self._heat_scale = heat_scale
         self._quota = quota_bytes
         self._verdicts = frozenset(verdicts)
+        self._rarely = Rarely()
         self._waiting: queue.Queue[_Picture | None] = queue.Queue(_WAITING)
         self._used = sum(path.stat().st_size for path in self._pictures())
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
@@ -108,7 +110,8 @@ class Pictures:
                 self.saved += 1
             except Exception as error:  # a picture that cannot be written costs no verdict
                 self.dropped += 1
-                _log.error("a picture is lost: %s", one_line(error))
+                if (text := self._rarely.text("pictures", one_line(error))) is not None:
+                    _log.error("a picture is lost: %s", text)
 
     def _save(self, picture: _Picture) -> None:
         shown = to_picture(picture.frame, picture.grid)

@@ -83,6 +83,10 @@ class Sinks:
         """Return how the sinks are that deliver from the history."""
         return [forwarder.status() for forwarder in self.forwarders]
 
+    def refused(self) -> dict[str, int]:
+        """Return the sinks whose receiver has refused verdicts for good, and how many; never looks into the history."""
+        return {one.name: one.refused() for one in self.forwarders if one.refused()}
+
     def close(self) -> None:
         """Deliver what goes at once, and end."""
         for forwarder in self.forwarders:
@@ -104,7 +108,9 @@ class Sinks:
         if isinstance(one, WebhookSettings):
             webhook = Webhook(one.url, timeout_s=one.timeout_s, token=secret_of(one.token_env))
             # One by one, so that what a server has taken is noted before the next one may fail.
-            return Forwarder(name, history, webhook.send, verdicts=one.verdicts, batch=1)
+            return Forwarder(
+                *(name, history, webhook.send), verdicts=one.verdicts, batch=1, refused=lambda: webhook.refused
+            )
         with extra("station"):
             from ganspect.runtime.sinks.mqtt import Mqtt
 

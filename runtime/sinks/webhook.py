@@ -12,6 +12,7 @@ from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
 from ganspect.redaction import hide
+from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.sinks.forwarder import Owed
 
 _log = logging.getLogger("ganspect.station")
@@ -42,6 +43,7 @@ class Webhook:
             token: sent as `Authorization: Bearer` instead; None: none.
         """
         self.refused = 0
+        self._rarely = Rarely()
         self._url, login = _without_login(url)
         parts = urlsplit(self._url)
         self._shown = f"{parts.scheme}://{parts.netloc}"
@@ -74,7 +76,8 @@ class Webhook:
                 if error.code not in _REFUSED:
                     raise OSError(f"{self._shown} answered {error.code} {error.reason}") from None
             self.refused += 1
-            _log.error("%s refuses verdict %s: %s %s", self._shown, one.uid, error.code, error.reason)
+            if (why := self._rarely.text(self._shown, f"{error.code} {error.reason}")) is not None:
+                _log.error("%s refuses verdict %s: %s", self._shown, one.uid, why)
 
 
 def _without_login(url: str) -> tuple[str, str | None]:

@@ -62,8 +62,8 @@ def run_station(path: Path) -> None:
             Console().print(summary_table(station))
         if left:
             raise OutputError(
-                f"{left} verdicts could not be put on disk before the station stopped ({station.recorder.alarm}); they "
-                "were never acknowledged"
+                f"{left} verdicts were not on disk when the station stopped "
+                f"({station.recorder.alarm or 'the disk hangs'}), and had not been acknowledged; look after the disk"
             )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ganspect.runtime.history.entry import Entry
 
 _LATENCIES = 10_000
+_FAILING = 3
+"""Frames in a row without a verdict: one or two may be a broken picture of the network's."""
 
 BOUNDS_MS = (5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 200.0, 500.0, 1000.0, 5000.0)
 """Upper ends of the latency histogram's bins; the last bin has none."""
@@ -23,6 +25,7 @@ class CameraCounts:
     Attributes:
         verdicts: frames by verdict.
         unusable: frames that could not be judged.
+        in_a_row: of these, the ones since the last verdict.
         reason: why the last of them could not.
         latency_ms: from a frame's arrival to its verdict, of the last frames.
         latency_bins: frames by latency since the start, see `BOUNDS_MS`; one more than bounds.
@@ -31,6 +34,7 @@ class CameraCounts:
 
     verdicts: Counter[str] = field(default_factory=Counter)
     unusable: int = 0
+    in_a_row: int = 0
     reason: str = ""
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     latency_bins: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
@@ -51,6 +55,7 @@ class Counts:
         with self._lock:
             counts = self._cameras[entry.camera]
             counts.verdicts[entry.verdict] += 1
+            counts.in_a_row = 0
             counts.latency_ms.append(latency_ms)
             counts.latency_bins[bisect.bisect_left(BOUNDS_MS, latency_ms)] += 1
             counts.latency_sum_ms += latency_ms
@@ -60,7 +65,17 @@ class Counts:
         with self._lock:
             counts = self._cameras[camera]
             counts.unusable += 1
+            counts.in_a_row += 1
             counts.reason = reason
+
+    def failing(self) -> dict[str, tuple[int, str]]:
+        """Return the cameras none of whose last frames could be judged: how many in a row, and why not the last."""
+        with self._lock:
+            return {
+                name: (counts.in_a_row, counts.reason)
+                for name, counts in self._cameras.items()
+                if counts.in_a_row >= _FAILING
+            }
 
     def of(self, camera: str) -> CameraCounts:
         """Return a copy of a camera's figures."""
@@ -69,6 +84,7 @@ class Counts:
             return CameraCounts(
                 Counter(counts.verdicts),
                 counts.unusable,
+                counts.in_a_row,
                 counts.reason,
                 deque(counts.latency_ms, maxlen=_LATENCIES),
                 list(counts.latency_bins),

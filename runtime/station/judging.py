@@ -20,6 +20,7 @@ from ganspect.preprocess import Frame, TileGrid, to_tiles
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.finding import Prepared
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.station.settings import CameraSettings
 from ganspect.runtime.station.together import sizes, time_together
 from ganspect.runtime.verdict import Verdict
@@ -105,6 +106,7 @@ class Judging:
         self._settled = self._size
         self._share: float | None = None
         self._batches = self._frames = self._failed = self._failed_in_a_row = 0
+        self._rarely = Rarely()
 
     @property
     def most(self) -> int:
@@ -217,7 +219,9 @@ class Judging:
         """Count a failed batch; where it is the batch and no frame that fails, again and again, make none any more."""
         self._failed += 1
         self._failed_in_a_row = 0 if spoilt else self._failed_in_a_row + 1
-        _log.warning("%d frames could not be judged together, and were judged in turn: %s", count, one_line(error))
+        said = f"{count} frames could not be judged together, and were judged in turn: {one_line(error)}"
+        if (text := self._rarely.text("batch", said)) is not None:
+            _log.warning("%s", text)
         if self._failed_in_a_row >= _FAILED_BATCHES_IN_A_ROW:
             self._size = 1
             _log.error("frames are judged in turn from now on: %d batches in a row failed", self._failed_in_a_row)

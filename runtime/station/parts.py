@@ -13,7 +13,7 @@ from typing import Literal
 from ganspect.errors import ImageError
 from ganspect.preprocess import Frame, Levels
 from ganspect.runtime.capture.buffers import Arrival
-from ganspect.runtime.station.rarely import Rarely
+from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.station.settings import CameraSettings
 
 _MUCH = 0.01

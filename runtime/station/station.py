@@ -15,7 +15,6 @@ from types import TracebackType
 
 from ganspect.errors import ImageError, one_line
 from ganspect.preprocess import Frame
-from ganspect.redaction import redacted
 from ganspect.runtime.capture.buffers import Arrival
 from ganspect.runtime.capture.source import Shot
 from ganspect.runtime.drift import Drift
@@ -27,6 +26,7 @@ from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.inspector import Inspector
 from ganspect.runtime.judged import Judged, tell
 from ganspect.runtime.outputs.selection import Outputs
+from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.sinks.selection import Sinks
 from ganspect.runtime.station.cameras import Cameras
 from ganspect.runtime.station.counts import Counts
@@ -34,8 +34,8 @@ from ganspect.runtime.station.judging import Found, Judging, Unusable, known_til
 from ganspect.runtime.station.loading import swap_of
 from ganspect.runtime.station.notify import Supervisor
 from ganspect.runtime.station.parts import Parts
-from ganspect.runtime.station.rarely import Rarely, StateLog
 from ganspect.runtime.station.settings import StationSettings
+from ganspect.runtime.station.state_log import StateLog
 from ganspect.runtime.station.status_line import status_line
 from ganspect.runtime.station.swap import Swap
 
@@ -262,7 +262,7 @@ class Station:
                 return
 
     def _unusable(self, arrival: Arrival, error: Exception) -> None:
-        self.counts.unusable(arrival.camera, redacted(one_line(error)))
+        self.counts.unusable(arrival.camera, one_line(error))
         self.outputs.unusable(arrival)
         self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say

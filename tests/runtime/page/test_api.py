@@ -67,6 +67,20 @@ def test_what_happens_to_verdicts_later_is_a_problem_but_no_failure(running, mon
         assert f"ganspect_{line}" in content
 
 
+def test_a_camera_whose_frames_cannot_be_judged_is_a_problem(running, monkeypatch):
+    monkeypatch.setattr(running.station.counts, "failing", lambda: {"left": (3, "4 channels")})
+    assert health_of(running.station).problems == ["camera left: its last 3 frames could not be judged: 4 channels"]
+
+
+def test_what_a_server_refuses_for_good_is_a_problem(running, monkeypatch):
+    monkeypatch.setattr(running.station.sinks, "refused", lambda: {"mes": 7})
+    health = health_of(running.station)
+    assert (health.ok, health.problems) == (
+        True,
+        ["sink mes: the server refused 7 verdicts for good; the log says why"],
+    )
+
+
 def test_a_full_disk_and_a_loop_that_hangs_are_unhealthy(running, monkeypatch):
     failing = monkeypatch.context
     with failing() as patch:

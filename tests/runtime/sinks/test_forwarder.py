@@ -135,3 +135,22 @@ def test_a_sink_that_is_still_sending_when_the_station_ends_says_nothing_and_end
     assert 0 < delivered < 50
     assert history.delivered("slow") == delivered
     assert caplog.text == ""
+
+
+def test_what_nobody_wants_is_noted_now_and_then_and_at_the_end_so_that_it_may_be_removed(history, monkeypatch):
+    noted = []
+    note = history.note_delivered
+    monkeypatch.setattr(history, "note_delivered", lambda name, number: (noted.append(number), note(name, number)))
+    forwarder = Forwarder("mes", history, Receiver(), verdicts=["anomalous"], **QUICK)
+    for number in range(5):
+        history.append([entry(number)])
+        forwarder.notify()
+    time.sleep(0.1)
+    assert noted == [], "each would cost a commit"
+    monkeypatch.setattr("ganspect.runtime.sinks.forwarder._NOTE_S", 0.0)
+    forwarder.notify()
+    wait_for(lambda: noted == [5], "it is noted")
+    history.append([entry(6)])
+    monkeypatch.setattr("ganspect.runtime.sinks.forwarder._NOTE_S", 1000.0)
+    forwarder.close()
+    assert history.delivered("mes") == 6

@@ -1,8 +1,12 @@
 import pytest
 from station_rig.receivers import web_server
 
+from ganspect.runtime.history import History
+from ganspect.runtime.sinks.forwarder import Forwarder
 from ganspect.runtime.sinks.webhook import Webhook
+from tests.runtime.history.entries import entry
 from tests.runtime.sinks.owed import owed
+from tests.runtime.waiting import wait_for
 
 
 def taken(server) -> list[int]:
@@ -44,3 +48,16 @@ def test_what_the_server_refuses_for_good_does_not_hold_up_the_rest():
         webhook.send(owed(*range(3)))
     assert taken(server) == [1, 2]
     assert webhook.refused == 1
+
+
+def test_what_is_refused_for_good_is_counted_apart_and_fills_no_log(tmp_path, caplog):
+    with web_server(*[422] * 50) as server, History.open(tmp_path / "history.sqlite") as history:
+        webhook = Webhook(server.url, timeout_s=5)
+        forwarder = Forwarder("mes", history, webhook.send, batch=1, refused=lambda: webhook.refused)
+        history.append([entry(number) for number in range(53)])
+        forwarder.notify()
+        wait_for(lambda: forwarder.status().owed == 0, "all are sent")
+        forwarder.close()
+    status = forwarder.status()
+    assert (status.delivered, status.refused, status.failures) == (3, 50, 0)
+    assert len([line for line in caplog.messages if "refuses verdict" in line]) == 3

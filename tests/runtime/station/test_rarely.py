@@ -3,7 +3,8 @@ import logging
 import pytest
 
 from ganspect.runtime.capture.feed_status import FeedStatus
-from ganspect.runtime.station.rarely import Rarely, StateLog
+from ganspect.runtime.rarely import Rarely
+from ganspect.runtime.station.state_log import StateLog
 
 
 class Clock:

@@ -7,7 +7,6 @@
 Only the log is thinned out: status, metrics and page count every event.
 """
 
-import logging
 import re
 import threading
 import time
@@ -15,12 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ganspect.runtime.capture.feed_status import AWAY, FeedStatus
-
 AT_ONCE = 3
 EVERY_S = 600.0
 _KINDS = 200
-_log = logging.getLogger("ganspect.station")
 
 
 @dataclass
@@ -74,20 +70,3 @@ class Rarely:
                 text += f" ({kind.left_out} more times in the last {(now_s - kind.logged_s) / 60:.0f} min)"
             kind.logged, kind.logged_s, kind.left_out = kind.logged + 1, now_s, 0
             return text
-
-
-class StateLog:
-    """Logs what cameras become; call it with each change of state."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with nothing said."""
-        self._rarely = Rarely(clock)
-
-    def __call__(self, status: FeedStatus) -> None:
-        """Log a change: the first ones of a kind at once, then one in ten minutes."""
-        if status.state == "opening" and status.failures:
-            return  # that it is tried again goes without saying
-        bad = status.state in AWAY
-        text = f"is {status.state}" + (f": {status.error}" if status.error else "")
-        if (said := self._rarely.text(status.camera, text)) is not None:
-            _log.log(logging.WARNING if bad else logging.INFO, "camera %s %s", status.camera, said)
