@@ -184,6 +184,7 @@ class Output:
             if not self._connected:
                 self._medium.connect()
                 self._connected, self._level, self._told = True, None, None
+                self._tell_state()
             self._act()
             self._settle()
             self._beat()
@@ -273,7 +274,7 @@ class Output:
 
     def _tell_state(self) -> None:
         why = self._why_safe()
-        if why != self._said:
+        if why != self._said and (why or self._connected):
             if why:
                 _log.warning("output %s is in its safe state: %s", self.name, why)
             else:

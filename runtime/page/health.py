@@ -52,7 +52,19 @@ def _warnings(station: Station) -> list[str]:
         for one in station.drift.status()
         if one.alarmed
     ]
-    found += [f"output {one.name} is in its safe state: {one.safe}" for one in station.outputs.status() if one.safe]
+    for one in station.outputs.status():
+        if one.safe:
+            found.append(f"output {one.name} is in its safe state: {one.safe}")
+        if one.error:
+            lost = one.failed + one.dropped
+            found.append(
+                f"output {one.name} rejects nothing: {one.error}" + (f"; {lost} parts went by" if lost else "")
+            )
+    found += [
+        f"camera {name}: {share:.0%} of its last verdicts are undecided, since the search runs out of budget_ms; give "
+        "it more time, fewer iterations, or a faster backend"
+        for name, share in station.counts.hurried().items()
+    ]
     swap, good = station.swap.status(), station.good_period.status()
     found += _kept(station)
     if swap.error:
@@ -67,6 +79,7 @@ def _kept(station: Station) -> list[str]:
     found = []
     if aside := station.recorder.rejected:
         found.append(f"verdicts that the history does not take were put aside or lost: {aside}; the log says why")
+    found += [f"sink {name} does not deliver: {error}" for name, error in station.sinks.failing().items()]
     found += [
         f"sink {name}: the server refused {count} verdicts for good; the log says why"
         for name, count in station.sinks.refused().items()

@@ -69,6 +69,7 @@ class Forwarder:
     Attributes:
         name: under which the history notes how far it has come.
         refused: returns how many verdicts the receiver will never take.
+        error: see `SinkStatus`.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Forwarder:
         self._backoff = backoff or Backoff()
         self._at = history.delivered(name)
         self._sent = self._failures = 0
-        self._error = ""
+        self.error = ""
         self._batch = batch
         self._idle = idle
         self.refused = refused
@@ -118,7 +119,7 @@ class Forwarder:
 
     def status(self) -> SinkStatus:
         """Return the sink as it is now."""
-        owed, error, refused = 0, self._error, self.refused()
+        owed, error, refused = 0, self.error, self.refused()
         try:
             owed = self._history.count_after(self._at, self._verdicts)
         except OutputError as unreadable:  # the others are shown all the same
@@ -179,13 +180,13 @@ class Forwarder:
 
     def _note_success(self) -> None:
         self._backoff.reset()
-        if self._error:
+        if self.error:
             _log.warning("sink %s delivers again", self.name)
-        self._error = ""
+        self.error = ""
 
     def _note_failure(self, error: Exception) -> None:
         reason = one_line(error)
-        if not self._error:
+        if not self.error:
             _log.warning("sink %s does not deliver: %s", self.name, reason)
         self._failures += 1
-        self._error = reason
+        self.error = reason

@@ -83,6 +83,10 @@ class Sinks:
         """Return how the sinks are that deliver from the history."""
         return [forwarder.status() for forwarder in self.forwarders]
 
+    def failing(self) -> dict[str, str]:
+        """Return the sinks that do not deliver at this moment, and why; never looks into the history."""
+        return {one.name: one.error for one in self.forwarders if one.error}
+
     def refused(self) -> dict[str, int]:
         """Return the sinks whose receiver has refused verdicts for good, and how many; never looks into the history."""
         return {one.name: one.refused() for one in self.forwarders if one.refused()}

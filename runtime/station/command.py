@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ganspect.errors import OutputError
+from ganspect.errors import OutputError, SourceError
 from ganspect.extras import extra
 from ganspect.files import require_writable
 from ganspect.runtime.station.logs import set_up_logs
 from ganspect.runtime.station.settings import StationSettings, read_station
 from ganspect.runtime.station.station import Station
-from ganspect.runtime.station.summary import summary_table
+from ganspect.runtime.station.summary import show_summary
 
 if TYPE_CHECKING:  # its packages are in an extra
     from ganspect.runtime.page.server import Page
@@ -42,6 +42,7 @@ def run_station(path: Path) -> None:
         ConfigError: the file cannot be used.
         GanspectError: the bundle, the data folder or a file that a camera names cannot be used.
         ConfigError: the page's port is in use, or its token or certificate cannot be used.
+        SourceError: all cameras are files, and none could be read.
         OutputError: another station has the data folder, or at the end verdicts could not be put on disk.
     """
     settings, folder = read_station(path), path.absolute().parent
@@ -59,12 +60,21 @@ def run_station(path: Path) -> None:
                 _greet(station, page)
                 station.run(stopping)
             left = station.close()
-            Console().print(summary_table(station))
+            show_summary(station, Console())
+        if not stopping.is_set() and (why := _nothing_seen(station)):
+            raise SourceError(f"no camera gave a frame: {why}")
         if left:
             raise OutputError(
                 f"{left} verdicts were not on disk when the station stopped "
                 f"({station.recorder.alarm or 'the disk hangs'}), and had not been acknowledged; look after the disk"
             )
+
+
+def _nothing_seen(station: Station) -> str:
+    """Return why a station whose files are through has judged nothing at all, empty where it has."""
+    statuses = ((name, feed.status()) for name, feed in station.cameras.feeds.items())
+    errors = [f"{name}: {status.error}" for name, status in statuses if status.error]
+    return "" if station.recorder.kept else "; ".join(errors)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ganspect.runtime.history.entry import Entry
 
 _LATENCIES = 10_000
+_RECENT, _OFTEN = 100, 0.2
 _FAILING = 3
 """Frames in a row without a verdict: one or two may be a broken picture of the network's."""
 
@@ -27,6 +28,7 @@ class CameraCounts:
         unusable: frames that could not be judged.
         in_a_row: of these, the ones since the last verdict.
         reason: why the last of them could not.
+        undecided: of the last frames, whether the search ran out of time.
         latency_ms: from a frame's arrival to its verdict, of the last frames.
         latency_bins: frames by latency since the start, see `BOUNDS_MS`; one more than bounds.
         latency_sum_ms: of all frames.
@@ -36,6 +38,7 @@ class CameraCounts:
     unusable: int = 0
     in_a_row: int = 0
     reason: str = ""
+    undecided: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     latency_bins: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     latency_sum_ms: float = 0.0
@@ -56,6 +59,7 @@ class Counts:
             counts = self._cameras[entry.camera]
             counts.verdicts[entry.verdict] += 1
             counts.in_a_row = 0
+            counts.undecided.append(entry.verdict == "undecided")
             counts.latency_ms.append(latency_ms)
             counts.latency_bins[bisect.bisect_left(BOUNDS_MS, latency_ms)] += 1
             counts.latency_sum_ms += latency_ms
@@ -77,6 +81,16 @@ class Counts:
                 if counts.in_a_row >= _FAILING
             }
 
+    def hurried(self) -> dict[str, float]:
+        """Return the cameras whose search often ran out of time of late: the share of undecided verdicts."""
+        with self._lock:
+            shares = {
+                name: sum(counts.undecided) / _RECENT
+                for name, counts in self._cameras.items()
+                if len(counts.undecided) == _RECENT
+            }
+        return {name: share for name, share in shares.items() if share >= _OFTEN}
+
     def of(self, camera: str) -> CameraCounts:
         """Return a copy of a camera's figures."""
         with self._lock:
@@ -86,6 +100,7 @@ class Counts:
                 counts.unusable,
                 counts.in_a_row,
                 counts.reason,
+                counts.undecided.copy(),
                 deque(counts.latency_ms, maxlen=_LATENCIES),
                 list(counts.latency_bins),
                 counts.latency_sum_ms,

@@ -1,6 +1,7 @@
 """What a station did, as a table."""
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -8,6 +9,22 @@ from ganspect.runtime.percentiles import p50_p99
 from ganspect.runtime.station.station import Station
 
 _VERDICTS = ("normal", "anomalous", "undecided")
+
+
+def show_summary(station: Station, console: Console) -> None:
+    """Print the table, then what each output did, and what could not be delivered yet."""
+    console.print(summary_table(station))
+    for one in station.outputs.status():
+        lost = one.failed + one.dropped
+        said = f"output {one.name}: {one.rejected} parts rejected, {one.late} of them late"
+        console.print(said + (f", {lost} NOT rejected" if lost else ""), markup=False, highlight=False, soft_wrap=True)
+    for name, error in station.sinks.failing().items():
+        console.print(
+            f"sink {name} owes verdicts, to be delivered after the next start: {error}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def summary_table(station: Station) -> Table:

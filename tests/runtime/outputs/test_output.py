@@ -158,6 +158,7 @@ def test_too_many_parts_are_dropped_counted_and_make_it_safe(pin, opened, monkey
 
 
 def test_a_pin_that_is_not_there_is_tried_for_ever_and_what_it_missed_is_counted(pin, opened, caplog):
+    caplog.set_level("INFO", "ganspect.station")
     pin.unlink()
     output = opened(Recorded(pin), give_up_ms=100.0)
     output.feed()
@@ -166,11 +167,18 @@ def test_a_pin_that_is_not_there_is_tried_for_ever_and_what_it_missed_is_counted
     assert "did not reject, and the part must count as not inspected: camera left, anomalous, part early" in caplog.text
     assert not output.status().connected
     assert "No such file" in output.status().error
+    assert "output ejector acts" not in caplog.text, "it is fed, and cannot"
     pin.write_text("0")
     wait_for(lambda: output.status().connected, "it is there")
     output.offer(part())
     wait_for(lambda: output.status().rejected == 1, "it acts again")
     assert "output ejector works again" in caplog.text
+
+    def acts() -> bool:
+        output.feed()
+        return "output ejector acts" in caplog.text
+
+    wait_for(acts, "it is said")
 
 
 def test_a_pin_can_beat_for_a_watchdog_relay(pin, tmp_path, opened):

@@ -1,6 +1,7 @@
 """What the page answers, asked of a real server beside a running station."""
 
 import http.client
+import io
 import json
 import shutil
 import socket
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ganspect.errors import OutputError
 from ganspect.opencv import cv2
 from ganspect.runtime.history import Query
+from ganspect.runtime.outputs.status import OutputStatus
 from ganspect.runtime.page.files import _FILES
 from ganspect.runtime.page.health import health_of
+from ganspect.runtime.station.summary import show_summary
 from tests.runtime.page.served import wait_for
 
 TOKEN = "correct horse battery"
@@ -70,6 +74,25 @@ def test_what_happens_to_verdicts_later_is_a_problem_but_no_failure(running, mon
 def test_a_camera_whose_frames_cannot_be_judged_is_a_problem(running, monkeypatch):
     monkeypatch.setattr(running.station.counts, "failing", lambda: {"left": (3, "4 channels")})
     assert health_of(running.station).problems == ["camera left: its last 3 frames could not be judged: 4 channels"]
+
+
+def test_an_output_or_sink_that_does_not_work_is_a_problem(running, monkeypatch):
+    dead = OutputStatus("ejector", "modbus", "", False, 0, 0, 1, 17, 0, 0, None, None, "the PLC cannot be reached")
+    monkeypatch.setattr(running.station.outputs, "status", lambda: [dead])
+    monkeypatch.setattr(running.station.sinks, "failing", lambda: {"mes": "it is away"})
+    assert health_of(running.station).problems == [
+        "output ejector rejects nothing: the PLC cannot be reached; 18 parts went by",
+        "sink mes does not deliver: it is away",
+    ]
+    printed = Console(file=io.StringIO(), width=200)
+    show_summary(running.station, printed)
+    assert "output ejector: 0 parts rejected, 0 of them late, 18 NOT rejected" in printed.file.getvalue()
+    assert "sink mes owes verdicts, to be delivered after the next start: it is away" in printed.file.getvalue()
+
+
+def test_a_search_that_runs_out_of_time_is_a_problem(running, monkeypatch):
+    monkeypatch.setattr(running.station.counts, "hurried", lambda: {"left": 0.72})
+    assert health_of(running.station).problems[0].startswith("camera left: 72% of its last verdicts are undecided")
 
 
 def test_what_a_server_refuses_for_good_is_a_problem(running, monkeypatch):
@@ -315,7 +338,7 @@ def test_addresses_with_passwords_are_shown_without(serve):
 
         def lost() -> bytes:
             content = served.ask("GET", "/api/state")[2]
-            return content if b"cannot be opened" in content else b""
+            return content if b"was refused, or is no stream" in content else b""
 
         content = wait_for(lost, "the camera is lost") + served.ask("GET", "/metrics")[2]
         assert b"hunter2" not in content

@@ -356,6 +356,16 @@ def test_the_log_can_be_json(station_file, image_folder):
     assert any("runs with onnxruntime" in event["message"] for event in events)
 
 
+def test_a_station_that_could_read_nothing_does_not_end_well(station_file, tmp_path):
+    (tmp_path / "line.avi").write_text("no video")
+    path = station_file(f"name: a, source: {tmp_path / 'line.avi'}")
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("ganspect: no camera gave a frame: a: ")
+
+
 def test_two_stations_do_not_share_a_folder(station_file, started, video_file):
     path = station_file(f"name: line, source: {video_file}, loop: true")
     started(path)
@@ -392,5 +402,5 @@ def test_credentials_are_in_no_log_and_no_result(station_file, started, video_fi
     process.terminate()
     out, err = process.communicate(timeout=20)
     everything = out + err + "".join(seen) + json.dumps(records(tmp_path))
-    assert "rtsp://***@127.0.0.1:9/1 cannot be opened" in everything
+    assert "rtsp://***@127.0.0.1:9/1 was refused" in everything
     assert "hunter2" not in everything
