@@ -90,7 +90,7 @@ def screen_source(bundle: Path, source: str, out: Path, options: ScreenOptions) 
         ) as inspector,
     ):
         run = _Run(inspector, frames, out, options)
-        settings = _settings(bundle, inspector, source, options)
+        settings = _settings(bundle, inspector, frames.name, options)
         try:
             run.screen()
         except (KeyboardInterrupt, SourceError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from station_rig.streams import RtspServer, rtsp_is_missing
 
 from ganspect.bundle import open_bundle
 from ganspect.cli.options import level_range
@@ -371,3 +372,17 @@ def test_a_source_of_12_bits_is_screened_by_its_range(tiny_bundle, normal_frames
 def test_a_range_that_is_none(text):
     with pytest.raises(ConfigError, match="is no range; give two levels with black < white, such as 0,4095"):
         level_range(text)
+
+
+@pytest.mark.skipif(bool(rtsp_is_missing()), reason=rtsp_is_missing())
+def test_the_password_of_a_stream_is_in_no_file_and_not_printed(tiny_bundle, out, capsys):
+    server = RtspServer()
+    try:
+        source = server.url.replace("rtsp://", "rtsp://viewer:hunter2@")
+        screen(tiny_bundle, source, out, max_frames=2)
+    finally:
+        server.kill()
+    written = "".join(path.read_text() for path in out.iterdir() if path.is_file())
+    printed = "".join(capsys.readouterr())
+    assert "hunter2" not in written + printed
+    assert json.loads((out / "summary.json").read_text())["source"].startswith("rtsp://***@127.0.0.1")
