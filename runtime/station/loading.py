@@ -3,15 +3,20 @@
 with load_inspector(settings, trust_of(settings)) as inspector: ...
 """
 
+import logging
+
 from ganspect.bundle import Bundle, Check, open_bundle
 from ganspect.errors import BundleError
 from ganspect.extras import extra
 from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
 from ganspect.runtime.station.swap import Swap
+
+_log = logging.getLogger("ganspect.station")
 
 
 def trust_of(settings: StationSettings) -> Check | None:
@@ -26,7 +31,14 @@ def trust_of(settings: StationSettings) -> Check | None:
     with extra("sign"):
         from ganspect.runtime.trust.signature import Trust
 
-    return Trust.of_key(settings.trust.public_key, signed_calibration=settings.trust.signed_calibration)
+    rarely = Rarely(at_once=1)  # a bundle is checked twice each time that it is loaded
+
+    def warn(sentence: str) -> None:
+        if (text := rarely.text("trust", sentence)) is not None:
+            _log.warning("%s", text)
+
+    demanded = settings.trust.signed_calibration
+    return Trust.of_key(settings.trust.public_key, signed_calibration=demanded, warn=warn)
 
 
 def load_inspector(settings: StationSettings, check: Check | None) -> Inspector:

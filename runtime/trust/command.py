@@ -60,7 +60,7 @@ def told_trust(key: Path | None, *, signed_calibration: bool) -> Check:
     """
     if key is None:
         raise ConfigError("--signed-calibration asks for a signature and needs --key PUBLIC.pem to check it with")
-    trust = Trust.of_key(key, signed_calibration=signed_calibration)
+    trust = Trust.of_key(key, signed_calibration=signed_calibration, warn=_warn)
 
     def check(folder: Path, manifest: bytes, calibration: bytes | None) -> None:
         trust(folder, manifest, calibration)
@@ -74,7 +74,11 @@ def told_trust(key: Path | None, *, signed_calibration: bool) -> Check:
 
 def _tell_unsigned(folder: Path) -> None:
     if parts := unsigned_parts(folder, read_signature(folder)):
-        print_warning(f"not covered by the signature, of this device's own: {', '.join(parts)}", Console(stderr=True))
+        _warn(f"not covered by the signature, of this device's own: {', '.join(parts)}")
+
+
+def _warn(sentence: str) -> None:
+    print_warning(sentence, Console(stderr=True))
 
 
 def _print(sentence: str) -> None:

@@ -10,6 +10,8 @@ device adds lies outside it: `calibration.json`, which can be signed along, the 
 import base64
 import binascii
 import hashlib
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -100,20 +102,24 @@ class Trust:
         key: public, as it was read at the start.
         file: where it came from, for sentences.
         signed_calibration: whether the calibration must be signed too.
+        warn: takes a sentence about what is believed all the same.
     """
 
     key: Ed25519PublicKey
     file: Path
     signed_calibration: bool = False
+    warn: Callable[[str], None] = logging.getLogger("ganspect.station").warning
 
     @classmethod
-    def of_key(cls, file: Path, *, signed_calibration: bool = False) -> "Trust":
+    def of_key(
+        cls, file: Path, *, signed_calibration: bool = False, warn: Callable[[str], None] | None = None
+    ) -> "Trust":
         """Read the public key.
 
         Raises:
             ConfigError: it cannot be read, or is no public Ed25519 key.
         """
-        return cls(read_public_key(file), file, signed_calibration)
+        return cls(read_public_key(file), file, signed_calibration, warn or cls.warn)
 
     def __call__(self, folder: Path, manifest: bytes, calibration: bytes | None) -> None:
         """Refuse a bundle that is not signed as demanded.
@@ -140,6 +146,17 @@ class Trust:
             )
         if self.signed_calibration:
             self._check_calibration(folder, signature, manifest, calibration)
+        elif signature.calibration is not None and not self._covers(signature, manifest, calibration):
+            self.warn(
+                f"the calibration of {folder} is another one than was signed, so whoever writes there may have moved "
+                "the threshold; only a demand for a signed calibration refuses it"
+            )
+
+    def _covers(self, signature: Signature, manifest: bytes, calibration: bytes | None) -> bool:
+        """Return whether the calibration is the one that was signed."""
+        if signature.calibration is None or calibration is None:
+            return False
+        return self._is_signed(signature.calibration, calibration_message(signature.created, manifest, calibration))
 
     def _check_calibration(
         self, folder: Path, signature: Signature, manifest: bytes, calibration: bytes | None
@@ -147,7 +164,7 @@ class Trust:
         again = f"look at it, then: ganspect sign {folder} --key PRIVATE.pem --calibration"
         if signature.calibration is None or calibration is None:
             raise BundleError(f"the calibration of {folder} is not signed, and it must be; {again}")
-        if not self._is_signed(signature.calibration, calibration_message(signature.created, manifest, calibration)):
+        if not self._covers(signature, manifest, calibration):
             raise BundleError(f"the calibration of {folder} was changed after it was signed; {again}")
 
     def _is_signed(self, signature: str, message: bytes) -> bool:

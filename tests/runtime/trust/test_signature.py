@@ -165,7 +165,7 @@ def test_the_commands_sign_and_verify(bundle, tmp_path):
     assert str(public) in made.stdout
     unset = command("sign", bundle, "--key", key, "--passphrase-env", "LINE_KEY")
     assert unset.returncode == 2
-    assert "the environment variable LINE_KEY is to hold a secret and is not set" in unset.stderr
+    assert "the environment variable LINE_KEY is not set" in unset.stderr
     unsigned = command("verify", bundle, "--key", public)
     assert (unsigned.returncode, unsigned.stderr.count("\n")) == (1, 1)
     signed = command("sign", bundle, "--key", key, "--passphrase-env", "LINE_KEY", LINE_KEY="hunter2")
@@ -174,7 +174,21 @@ def test_the_commands_sign_and_verify(bundle, tmp_path):
     verified = command("verify", bundle, "--key", public, "--backend", "onnxruntime")
     assert verified.returncode == 0, verified.stderr
     assert verified.stdout.startswith("signed with the key ")
+    assert "another one than was signed" not in verified.stderr
     demanding = command("verify", bundle, "--key", public, "--signed-calibration")
     assert (demanding.returncode, "calibration" in demanding.stderr) == (1, True)
     without = command("verify", bundle, "--signed-calibration")
     assert (without.returncode, "needs --key PUBLIC.pem" in without.stderr) == (2, True)
+
+
+def test_a_threshold_that_was_moved_after_it_was_signed_is_told(bundle, tmp_path):
+    key, public = tmp_path / "k.pem", tmp_path / "k.pub.pem"
+    command("new-key", key)
+    assert command("sign", bundle, "--key", key, "--calibration").returncode == 0
+    path = bundle / CALIBRATION
+    path.write_bytes(path.read_bytes() + b"\n")
+    told = command("verify", bundle, "--key", public, "--backend", "onnxruntime")
+    assert told.returncode == 0, "a device may have a calibration of its own"
+    assert "is another one than was signed, so whoever writes there may have moved the threshold" in told.stderr
+    refused = command("verify", bundle, "--key", public, "--signed-calibration")
+    assert (refused.returncode, "was changed after it was signed" in refused.stderr) == (1, True)
