@@ -27,7 +27,9 @@ def secret_of(variable: str | None, *, exactly: bool = False) -> str | None:
     if not exactly:
         value = value.strip()
     if not value:
-        raise ConfigError(f"the environment variable {variable} is to hold a secret and is not set; set it")
+        raise ConfigError(
+            f"the environment variable {variable} is not set; set it to the password or token that is meant"
+        )
     if not exactly and not value.isprintable():
         raise ConfigError(f"the environment variable {variable} holds signs that no password has; set it again")
     hide(value)

@@ -1,9 +1,10 @@
 """A broker, and the keys of a station file that say which, and how to get in."""
 
+import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ganspect.runtime.secret import secret_of
 from ganspect.sections import Section
@@ -32,6 +33,16 @@ class Broker:
     timeout_s: float = 10.0
 
 
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[^\s/@]{1,253}", text) or re.fullmatch(r"[^:]*:[0-9]*", text):
+        raise ValueError(f"{text!r} is no host; give its name or address alone, without scheme, login and port")
+    return text
+
+
+Host: TypeAlias = Annotated[str, AfterValidator(_host)]
+"""The name or address of a machine, IPv6 too."""
+
+
 class BrokerSettings(Section):
     """An MQTT broker.
 
@@ -44,7 +55,7 @@ class BrokerSettings(Section):
         tls: whether the connection is encrypted.
     """
 
-    host: str
+    host: Host
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
     client_id: str | None = None
     username: str | None = None

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from ganspect.datasets.images import SUFFIXES
 from ganspect.redaction import hide, redacted
+from ganspect.sections import nearest
 
 Kind: TypeAlias = Literal["camera", "basler", "network", "gstreamer", "watch", "folder", "image", "video", "absent"]
 
@@ -70,6 +71,19 @@ def read_address(text: str) -> Address:
     if stat.S_ISDIR(mode):
         return Address("folder", text, text, path)
     return Address("image" if path.suffix.lower() in SUFFIXES else "video", text, text, path)
+
+
+def impossible(text: str) -> str:
+    """Return why a text can name no source at all, or an empty one; nothing is opened."""
+    if not text.strip():
+        return "it is empty; name a camera, a stream, a file or a folder"
+    scheme, separator, rest = text.partition("://")
+    if separator and re.fullmatch("[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        if scheme.lower() not in _NETWORK:
+            return f"there is no scheme {scheme!r}; {nearest(scheme.lower(), list(_NETWORK))}"
+        if not rest.rpartition("@")[2].partition("/")[0]:
+            return f"{scheme}:// names no host; write for example {scheme}://10.0.0.5/stream1"
+    return ""
 
 
 def _hide_login(rest: str) -> None:

@@ -224,14 +224,14 @@ class Feed:
         if limit_s is not None and same_s > limit_s:
             self._change("frozen")
             raise GanspectError(f"{self.camera} has given the same frame for {same_s:.0f} s; it is opened again")
-        if self._state != "live":
-            self._change("live")
         self._since_opening += 1
         if not self._repeats.count:
             # It is well again: this frame is another one than the last, also than the last before it was opened anew.
             self._error = ""
             if self._since_opening > 1:
                 self._backoff.reset()  # one that gives a single frame each time is asked less and less often
+        if self._state != "live":
+            self._change("live")
         sequence, self._frames = self._frames, self._frames + 1
         self.buffer.put(Arrival(self.camera, sequence, shot, arrived_ns, timestamp_ns))
         self._require_wanted(number)

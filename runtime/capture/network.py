@@ -4,6 +4,8 @@ for shot in NetworkSource(read_address("rtsp://10.0.0.5/stream1"), SourceSetting
     print(shot.frame_index, shot.frame.shape)
 """
 
+import time
+
 from ganspect.errors import SourceError
 from ganspect.opencv import cv2
 from ganspect.runtime.capture.address import Address
@@ -26,12 +28,17 @@ class NetworkSource(LiveCapture):
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(settings.open_timeout_s * 1e3),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(settings.read_timeout_s * 1e3),
         }
+        begin_s = time.monotonic()
         self._capture = opened_capture(address.text, cv2.CAP_FFMPEG, options)
         if not self._capture.isOpened():
             self.close()
+            answered = time.monotonic() - begin_s < 0.9 * settings.open_timeout_s
+            what = (
+                "was refused, or is no stream" if answered else f"gave no answer within {settings.open_timeout_s:g} s"
+            )
             raise SourceError(
-                f"{self.name} cannot be opened within {settings.open_timeout_s:g} s; check that the camera is on, and "
-                "its address, user and password (ffprobe URL shows what it says)"
+                f"{self.name} {what}; check that the camera is on, and its address, user and password (ffprobe URL "
+                "shows what it says)"
             )
         require_size(self._capture, self.name)
         frames_per_s = self._capture.get(cv2.CAP_PROP_FPS)

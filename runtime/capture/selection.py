@@ -6,7 +6,8 @@ with open_source("rtsp://10.0.0.5/stream1") as source:
 
 from ganspect.errors import SourceError
 from ganspect.extras import extra
-from ganspect.runtime.capture.address import Address, read_address
+from ganspect.redaction import redacted
+from ganspect.runtime.capture.address import Address, impossible, read_address
 from ganspect.runtime.capture.gstreamer import GStreamerSource
 from ganspect.runtime.capture.images import FolderSource, ImageSource
 from ganspect.runtime.capture.network import NetworkSource
@@ -22,6 +23,8 @@ def open_source(source: str | Address, settings: SourceSettings = AS_IT_COMES) -
         SourceError: no such camera, stream or path, a folder without images, a file that is no video or has no frames.
         MissingDependencyError: a pipeline, and this OpenCV has no GStreamer; a Basler camera without pypylon.
     """
+    if isinstance(source, str) and (why := impossible(source)):
+        raise SourceError(f"the source {redacted(source)!r} is none: {why}")
     address = read_address(source) if isinstance(source, str) else source
     if address.kind == "camera":
         return CameraSource(address.text if address.number is None else address.number, settings)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ganspect.runtime.broker.settings import BrokerSettings, single_topic
+from ganspect.runtime.broker.settings import BrokerSettings, Host, single_topic
 from ganspect.runtime.pins import PinName
 from ganspect.runtime.sinks.settings import SinkName, VerdictKind
 from ganspect.sections import Section
@@ -62,7 +62,7 @@ class ModbusOutputSettings(_LevelSettings):
     """
 
     kind: Literal["modbus"]
-    host: str
+    host: Host
     port: Annotated[int, Field(ge=1, le=65_535)] = 502
     device_id: Annotated[int, Field(ge=0, le=255)] = 1
     coil: Address

@@ -176,9 +176,10 @@ class Judging:
         timing = time_together(inspector, tiles=tiles, most=self._most)
         size = timing.best()
         measured = ", ".join(f"{count} take {share:.2f}" for count, share in timing.shares.items())
-        of = f"of the time in turn ({timing.graph} graph, {tiles} {'tile' if tiles == 1 else 'tiles'} a frame)"
+        of = f"{timing.graph} graph, {tiles} {'tile' if tiles == 1 else 'tiles'} a frame"
         chosen = f"up to {size} frames are judged together" if size > 1 else "frames are judged in turn"
-        _log.info("%s: %s %s", chosen, measured or "even two take too long to measure", of)
+        told = f"{measured} of the time in turn" if measured else "even two take too long to measure"
+        _log.info("%s: %s (%s)", chosen, told, of)
         self._share = timing.shares.get(size)
         return size
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from ganspect.config import Positive
 from ganspect.errors import ConfigError
 from ganspect.records import Mode, Precision
-from ganspect.runtime.capture.address import Address, read_address
+from ganspect.runtime.capture.address import Address, impossible, read_address
 from ganspect.runtime.capture.feed import FeedSettings
 from ganspect.runtime.capture.source import SourceSettings
 from ganspect.runtime.capture.triggers.settings import TriggerSettings
@@ -106,6 +106,8 @@ class CameraSettings(Section):
     @field_validator("source", mode="before")
     @classmethod
     def _numbered(cls, source: object) -> object:
+        if isinstance(source, str) and (why := impossible(source)):
+            raise ValueError(why)
         return str(source) if isinstance(source, int) and not isinstance(source, bool) else source
 
     @field_validator("name")

@@ -4,6 +4,8 @@ with open_verified("auto", bundle) as backend:
     print(backend.name, backend.precision)
 """
 
+import logging
+
 from rich.console import Console
 
 from ganspect.bundle import Bundle
@@ -54,10 +56,10 @@ def open_verified(
     if backend.precision == "fp32":
         return backend
     if verified is None:
-        print_warning(
+        _tell(
             f"{backend.name} in {backend.precision} was not verified with this bundle on this machine; run: "
             f"ganspect verify {bundle.folder} --backend {backend.name} --precision {backend.precision}",
-            Console(stderr=True),
+            warning=True,
         )
         return backend
     return _guarded(backend, verified, bundle, tuning)
@@ -70,7 +72,6 @@ def _guarded(backend: Backend, entry: Verified, bundle: Bundle, tuning: Tuning) 
 
 
 def _open_fastest(bundle: Bundle, mode: Mode, tuning: Tuning, precision: Precision | None) -> Backend:
-    console = Console(stderr=True)
     wanted = [
         entry
         for entry in _current(bundle)
@@ -80,11 +81,7 @@ def _open_fastest(bundle: Bundle, mode: Mode, tuning: Tuning, precision: Precisi
         backend = _open_again(entry, bundle, tuning)
         if backend is not None:
             ms, what = entry.time_of(mode)
-            console.print(
-                f"auto: {backend.name} in {backend.precision}, verified here, {ms:.1f} ms for a tile's {what}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            _tell(f"auto: {backend.name} in {backend.precision}, verified here, {ms:.1f} ms for a tile's {what}")
             return backend
     if precision not in (None, "fp32"):
         raise ConfigError(
@@ -92,13 +89,21 @@ def _open_fastest(bundle: Bundle, mode: Mode, tuning: Tuning, precision: Precisi
             f"ganspect verify {bundle.folder} --precision {precision}"
         )
     backend = open_backend(_FALLBACK, bundle, tuning=tuning)
-    console.print(
+    _tell(
         f"auto: {backend.name} in {backend.precision}, since nothing is verified here; run: "
-        f"ganspect verify {bundle.folder}",
-        highlight=False,
-        soft_wrap=True,
+        f"ganspect verify {bundle.folder}"
     )
     return backend
+
+
+def _tell(sentence: str, *, warning: bool = False) -> None:
+    """Say it in a station's log, where there is one, else on standard error."""
+    if logging.getLogger("ganspect").handlers:
+        logging.getLogger("ganspect.station").log(logging.WARNING if warning else logging.INFO, "%s", sentence)
+    elif warning:
+        print_warning(sentence, Console(stderr=True))
+    else:
+        Console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _open_again(entry: Verified, bundle: Bundle, tuning: Tuning) -> Backend | None:

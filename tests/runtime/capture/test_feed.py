@@ -260,3 +260,13 @@ def test_what_a_driver_dropped_is_counted_over_all_its_openings(camera):
     assert again.take(2) == [1, 2]
     assert again.feed.status().dropped == 6
     again.feed.stop(0.2)
+
+
+def test_what_is_live_again_is_not_said_to_have_failed():
+    errors = {}
+    one = Camera([SourceError("away"), [1, 2, threading.Event()]])
+    one.feed._on_change = lambda now: errors.setdefault(now.state, now.error)
+    one.feed.start()
+    wait_for(lambda: "live" in errors, "it is live")
+    one.feed.stop()
+    assert (errors["lost"], errors["live"]) == ("away", "")

@@ -61,7 +61,12 @@ def test_a_missing_path_is_an_error(tmp_path):
         open_source(str(tmp_path / "nowhere.mp4"))
 
 
-@pytest.mark.parametrize("text", ["", "-1", "123456789012"])
+def test_nothing_is_no_source():
+    with pytest.raises(SourceError, match="the source '' is none: it is empty"):
+        open_source("")
+
+
+@pytest.mark.parametrize("text", ["-1", "123456789012"])
 def test_what_is_neither_a_path_nor_a_camera_number_is_an_error(text):
     with pytest.raises(SourceError, match=f"'{text}' does not exist"):
         open_source(text)

@@ -97,7 +97,7 @@ class TestMqtt:
 
 
 def test_a_password_that_is_not_set(opened):
-    with pytest.raises(ConfigError, match="the environment variable NOT_SET is to hold a secret"):
+    with pytest.raises(ConfigError, match="the environment variable NOT_SET is not set"):
         opened(MqttTriggerSettings(kind="mqtt", host="h", username="u", password_env="NOT_SET"))
 
 

@@ -170,3 +170,32 @@ def test_the_example_of_the_guide_is_valid(tmp_path):
     assert [camera.name for camera in settings.cameras] == ["upper", "lower", "scanner"]
     assert settings.cameras[1].address(tmp_path).number == 0
     assert [sink.kind for sink in settings.sinks] == ["pictures", "mqtt"]
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("", "it is empty; name a camera"),
+        ("  ", "it is empty; name a camera"),
+        ("rtps://10.0.0.5/1", "there is no scheme 'rtps'; did you mean 'rtsp"),
+        ("gopher://10.0.0.5/1", "there is no scheme 'gopher'; expected one of rtsp, rtsps"),
+        ("rtsp://", "rtsp:// names no host"),
+        ("rtsp://viewer:hunter2@/1", "rtsp:// names no host"),
+    ],
+)
+def test_a_source_that_can_name_nothing_is_refused(tmp_path, source, why):
+    said = refusal(tmp_path, f"{HEAD}cameras: [{{name: a, source: {source!r}}}]\n")
+    assert why in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("host", ["tcp://10.0.0.7:502", "10.0.0.7:502", "plc/1", "u:p@plc", "a b", ""])
+def test_a_host_is_a_name_or_an_address_alone(tmp_path, host):
+    outputs = f"outputs: [{{kind: modbus, host: {host!r}, coil: 1}}]\n"
+    assert "is no host; give its name or address alone" in refusal(tmp_path, HEAD + CAMERAS + outputs)
+
+
+@pytest.mark.parametrize("host", ["plc", "plc-3.line.example", "10.0.0.7", "::1", "fe80::1%eth0"])
+def test_hosts_by_name_and_by_either_address(tmp_path, host):
+    outputs = f"outputs: [{{kind: modbus, host: {host!r}, coil: 1}}]\n"
+    assert read_station(written(tmp_path, HEAD + CAMERAS + outputs)).outputs[0].host == host

@@ -87,24 +87,24 @@ def test_a_station_is_a_service_that_systemd_keeps_alive(machine, tiny_bundle, v
     assert "\nCapEff:\t0000000000000000" in state
     assert "Uid:\t0" not in state
     assert " / ro," in machine.run("cat", f"/proc/{first}/mountinfo").stdout
-    wait_for(lambda: verdicts(machine) > 3, "it judges")
+    wait_for(lambda: verdicts(machine) > 3, "it judges", 60)
 
     assert machine.run("systemctl", "reload", UNIT).returncode == 0
-    wait_for(lambda: machine.shown(UNIT, "ActiveState") == "active", "it has reloaded")
+    wait_for(lambda: machine.shown(UNIT, "ActiveState") == "active", "it has reloaded", 60)
     assert "the bundle is loaded anew" in journal(machine)
     assert machine.shown(UNIT, "MainPID") == first
 
     machine.run("kill", "-STOP", first)
-    wait_for(lambda: machine.shown(UNIT, "NRestarts") == "1", "the watchdog ends a station that hangs", 30)
-    wait_for(lambda: machine.shown(UNIT, "ActiveState") == "active", "it is back", 30)
+    wait_for(lambda: machine.shown(UNIT, "NRestarts") == "1", "the watchdog ends a station that hangs", 90)
+    wait_for(lambda: machine.shown(UNIT, "ActiveState") == "active", "it is back", 90)
     second = machine.shown(UNIT, "MainPID")
     assert second != first
 
     machine.run("kill", "-KILL", second)
-    wait_for(lambda: machine.shown(UNIT, "NRestarts") == "2", "a station that was killed starts again", 30)
-    wait_for(lambda: machine.shown(UNIT, "ActiveState") == "active", "it is back", 30)
+    wait_for(lambda: machine.shown(UNIT, "NRestarts") == "2", "a station that was killed starts again", 90)
+    wait_for(lambda: machine.shown(UNIT, "ActiveState") == "active", "it is back", 90)
     had = verdicts(machine)
-    wait_for(lambda: verdicts(machine) > had, "it judges again")
+    wait_for(lambda: verdicts(machine) > had, "it judges again", 60)
 
     assert machine.run("systemctl", "stop", UNIT).returncode == 0
     assert (machine.shown(UNIT, "ActiveState"), machine.shown(UNIT, "Result")) == ("inactive", "success")
