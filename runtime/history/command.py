@@ -3,7 +3,6 @@
 show_history(Path("station"), camera="left", verdict="anomalous", since="2h")
 """
 
-import csv
 import json
 import os
 import re
@@ -17,17 +16,12 @@ from ganspect.errors import ConfigError
 from ganspect.extras import extra
 from ganspect.files import new_file
 from ganspect.runtime.history.query import Query
+from ganspect.runtime.history.sheet import write_sheet
 from ganspect.runtime.history.store import HISTORY, History
 from ganspect.runtime.history.table import print_table
 
 Format: TypeAlias = Literal["table", "jsonl", "csv", "parquet", "report"]
 Label: TypeAlias = Literal["normal", "anomalous", "none"]
-
-COLUMNS = (
-    *("number", "id", "camera", "sequence", "signal", "timestamp_ns", "verdict", "score", "start_score", "threshold"),
-    *("outcome", "steps", "label", "source", "bundle"),
-)
-"""Of the CSV, in order; the JSON lines have everything."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -135,7 +129,4 @@ def _write(records: Iterator[dict[str, Any]], form: Format, file: TextIO) -> Non
         for record in records:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         return
-    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-    writer.writeheader()
-    for record in records:
-        writer.writerow(record)
+    write_sheet(records, file)

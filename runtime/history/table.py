@@ -4,13 +4,13 @@ print_table(history, Query(verdict="anomalous"))
 """
 
 from dataclasses import replace
-from datetime import datetime
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ganspect.errors import printable
+from ganspect.runtime.history.local import local_time
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.store import History
 
@@ -27,9 +27,8 @@ def print_table(history: History, query: Query) -> None:
     for name in ("time", "camera", "verdict", "score", "T", "ms", *(["label"] if labelled else []), "id"):
         table.add_column(name, no_wrap=name != "camera", overflow="fold")
     for record in records:
-        at = datetime.fromtimestamp(record["timestamp_ns"] / 1e9).astimezone()
         table.add_row(
-            at.strftime("%m-%d %H:%M:%S.%f")[:-3],
+            local_time(record["timestamp_ns"]).strftime("%m-%d %H:%M:%S.%f")[:-3],
             printable(record["camera"]),
             record["verdict"],
             "–" if record["score"] is None else f"{record['score']:.4g}",

@@ -6,7 +6,8 @@ print(period.bucket_s, period.buckets, period.local(period.begin_ns))
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+
+from ganspect.runtime.history.local import local_time
 
 _MOST_BUCKETS = 96
 _BUCKETS_S = (10, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 86_400)
@@ -37,7 +38,7 @@ class Period:
         length_s = max(1.0, (end_ns - begin_ns) / 1e9)
         days = math.ceil(length_s / _DAY_S / _MOST_BUCKETS)
         bucket_s = next((each for each in _BUCKETS_S if length_s / each <= _MOST_BUCKETS), _DAY_S * days)
-        offset = datetime.fromtimestamp(begin_ns / 1e9).astimezone().utcoffset()
+        offset = local_time(begin_ns).utcoffset()
         offset_s = 0 if offset is None else round(offset.total_seconds())
         first_s = (begin_ns // 10**9 + offset_s) // bucket_s * bucket_s - offset_s
         return cls(begin_ns, end_ns, asked, bucket_s, first_s * 10**9)
@@ -56,11 +57,6 @@ class Period:
         one_day = local_time(self.begin_ns).date() == local_time(self.end_ns).date()
         clock = "%H:%M:%S" if seconds else "%H:%M"
         return local_time(timestamp_ns).strftime(clock if one_day else f"%m-%d {clock}")
-
-
-def local_time(timestamp_ns: int) -> datetime:
-    """Return a time of day with the local zone."""
-    return datetime.fromtimestamp(timestamp_ns / 1e9).astimezone()
 
 
 def length(seconds: float) -> str:

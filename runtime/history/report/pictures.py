@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganspect.opencv import cv2
-from ganspect.runtime.history.report.period import local_time
+from ganspect.runtime.history.local import local_time
 
 _WIDTH_PX = 480
 _QUALITY = 80

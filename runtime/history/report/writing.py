@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from ganspect import __version__
 from ganspect.files import require_writable, write_atomically
+from ganspect.runtime.history.local import local_time
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.report import drawing, tables
-from ganspect.runtime.history.report.period import Period, length, local_time
+from ganspect.runtime.history.report.period import Period, length
 from ganspect.runtime.history.report.pictures import embedded
 from ganspect.runtime.history.report.reading import read_period, records, tallies
 from ganspect.runtime.history.report.tally import ANOMALOUS, SCORE_END, SHOWN, UNDECIDED, Gap, Tally

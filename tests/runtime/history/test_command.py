@@ -11,6 +11,19 @@ from tests.runtime.history.entries import BEGIN_NS, entry
 
 
 @pytest.fixture
+def zone(monkeypatch):
+    """Return a function that sets the local time zone."""
+
+    def set_to(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield set_to
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
 def data(tmp_path):
     with History.open(tmp_path / "data/history.sqlite") as history:
         history.append([entry(number, verdict="anomalous" if number == 3 else "normal") for number in range(30)])
@@ -54,6 +67,22 @@ def test_csv_into_a_file(data, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["sequence"] for row in rows] == ["25", "26", "27", "28", "29"]
     assert rows[0]["verdict"] == "normal"
+
+
+def test_a_spreadsheet_has_times_that_a_person_reads(data, capsys, monkeypatch, zone):
+    zone("Asia/Kolkata")
+    with History.open(data / "history.sqlite") as history:
+        first = next(iter(history.records()))
+        monkeypatch.setattr(time, "time_ns", lambda: BEGIN_NS + 90_250_000_000)
+        history.label(first["id"], "anomalous")
+    show_history(data, form="csv")
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert next(iter(rows[0])) == "time"
+    assert rows[0]["time"] == "2023-11-15T03:43:20.000+05:30"
+    assert rows[0]["timestamp_ns"] == str(BEGIN_NS)
+    assert rows[0]["latency_ms"] == "3.5"
+    assert rows[0]["labelled"] == "2023-11-15T03:44:50.250+05:30"
+    assert rows[1]["labelled"] == ""
 
 
 def test_times(data, capsys):
