@@ -12,7 +12,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias
 
-from ganspect.errors import ConfigError
+from rich.console import Console
+
+from ganspect.errors import ConfigError, printable
 from ganspect.extras import extra
 from ganspect.files import new_file
 from ganspect.runtime.history.query import Query
@@ -39,7 +41,7 @@ def show_history(
     form: Format = "table",
     out: Path | None = None,
 ) -> None:
-    """Print verdicts, or write them into a file.
+    """Print verdicts, or write them into a file and print how many they were.
 
     Args:
         data: a station's data folder, or its history.sqlite; a running station is not disturbed.
@@ -67,7 +69,9 @@ def show_history(
         elif out is None:
             _write(history.records(query), form, sys.stdout)
         else:
-            _export(history, query, form, out)
+            count = _export(history, query, form, out)
+            said = f"{count} verdict{'' if count == 1 else 's'} in {printable(str(out))}"
+            Console().print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _require_sense(query: Query, form: Format, out: Path | None) -> None:
@@ -83,22 +87,21 @@ def _require_sense(query: Query, form: Format, out: Path | None) -> None:
         raise ConfigError("--since is not before --until; give an earlier --since")
 
 
-def _export(history: History, query: Query, form: Format, out: Path) -> None:
+def _export(history: History, query: Query, form: Format, out: Path) -> int:
+    """Write a file, and return how many verdicts went into it."""
     if form == "report":
         with extra("report"):
             from ganspect.runtime.history.report import write_report
 
-        write_report(history, query, out)
-        return
+        return write_report(history, query, out)
     if form == "parquet":
         with extra("parquet"):
             from ganspect.runtime.history.parquet import write_parquet
 
         with new_file(out) as partial:
-            write_parquet(history.records(query), partial)
-        return
+            return write_parquet(history.records(query), partial)
     with new_file(out) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        _write(history.records(query), form, file)
+        return _write(history.records(query), form, file)
 
 
 def read_time(text: str | None) -> int | None:
@@ -124,9 +127,10 @@ def read_time(text: str | None) -> int | None:
     return round(at.timestamp() * 1e9)
 
 
-def _write(records: Iterator[dict[str, Any]], form: Format, file: TextIO) -> None:
-    if form == "jsonl":
-        for record in records:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
-        return
-    write_sheet(records, file)
+def _write(records: Iterator[dict[str, Any]], form: Format, file: TextIO) -> int:
+    if form == "csv":
+        return write_sheet(records, file)
+    count = 0
+    for count, record in enumerate(records, start=1):  # noqa: B007
+        file.write(json.dumps(record, allow_nan=False) + "\n")
+    return count

@@ -25,8 +25,8 @@ from ganspect.runtime.history.report.wording import count, milliseconds, score, 
 from ganspect.runtime.history.store import History
 
 
-def write_report(history: History, query: Query, out: Path) -> None:
-    """Write the report.
+def write_report(history: History, query: Query, out: Path) -> int:
+    """Write the report, and return over how many verdicts it counts.
 
     Args:
         history: of a station, which may be running.
@@ -43,6 +43,7 @@ def write_report(history: History, query: Query, out: Path) -> None:
     content = _content(history, period, counted)
     content["took_s"] = f"{time.perf_counter() - begin_s:.1f}"
     write_atomically(out, _render(content).encode())
+    return sum(tally.total for tally in counted)
 
 
 def _content(history: History, period: Period, counted: Sequence[Tally]) -> dict[str, Any]:

@@ -85,6 +85,19 @@ def test_a_spreadsheet_has_times_that_a_person_reads(data, capsys, monkeypatch, 
     assert rows[1]["labelled"] == ""
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "report"])
+def test_a_file_that_was_written_is_named_with_how_many_verdicts_it_has(data, tmp_path, capsys, form):
+    out = tmp_path / f"a folder whose name is long enough that a narrow terminal would break it/[red]/shift.{form}"
+    out.parent.mkdir(parents=True)
+    show_history(data, form=form, out=out, since="2023-11-14T22:13:25Z", until="2023-11-14T22:13:28Z")
+    assert capsys.readouterr().out == f"3 verdicts in {out}\n"
+
+
+def test_what_goes_to_standard_output_has_no_line_beside(data, capsys):
+    show_history(data, form="csv", limit=1)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_times(data, capsys):
     show_history(data, form="jsonl", since="2023-11-14T22:13:25Z", until="2023-11-14T22:13:28Z")
     found = [json.loads(line)["timestamp_ns"] for line in capsys.readouterr().out.splitlines()]
