@@ -56,7 +56,7 @@ def show_history(
         out: file to write, whole or not at all; None: standard output.
 
     Raises:
-        ConfigError: a time that is none, or options that do not go together.
+        ConfigError: a time that is none, a camera that the history does not have, or options that do not go together.
         OutputError: there is no history, or `out` cannot be written.
         MissingDependencyError: a package for Parquet or the report is not installed.
     """
@@ -64,6 +64,7 @@ def show_history(
     _require_sense(query, form, out)
     path = data / HISTORY if os.path.isdir(data) else data
     with History.open(path, read_only=True) as history:
+        _require_known(history, query)
         if form == "table":
             print_table(history, query)
         elif out is None:
@@ -85,6 +86,16 @@ def _require_sense(query: Query, form: Format, out: Path | None) -> None:
         )
     if query.since_ns is not None and query.until_ns is not None and query.since_ns >= query.until_ns:
         raise ConfigError("--since is not before --until; give an earlier --since")
+
+
+def _require_known(history: History, query: Query) -> None:
+    if query.camera is None:
+        return
+    known = history.cameras()
+    if known and query.camera not in known:
+        raise ConfigError(
+            f"{history.path} has no verdict of a camera {query.camera!r}; give one of those it has: {', '.join(known)}"
+        )
 
 
 def _export(history: History, query: Query, form: Format, out: Path) -> int:

@@ -21,16 +21,6 @@ _COLUMNS = """
     score, threshold, total_ms, CASE label WHEN 'normal' THEN 1 WHEN 'anomalous' THEN 2 ELSE 0 END
 """
 
-# Finds each camera by one look into the index, where DISTINCT would read millions of rows.
-_CAMERAS = """
-    WITH RECURSIVE found (camera) AS (
-        SELECT min(camera) FROM verdicts
-        UNION ALL
-        SELECT (SELECT min(camera) FROM verdicts WHERE camera > found.camera) FROM found WHERE camera IS NOT NULL
-    )
-    SELECT camera FROM found WHERE camera IS NOT NULL
-"""
-
 
 def read_period(history: History, query: Query, now_ns: int) -> Period:
     """Return what was asked for; what was not is from the first verdict, and to the last or (with a begin) to now."""
@@ -46,7 +36,7 @@ def read_period(history: History, query: Query, now_ns: int) -> Period:
 
 def tallies(history: History, camera: str | None, period: Period) -> list[Tally]:
     """Count all cameras that have a verdict in the history, or one of them."""
-    names = [camera] if camera is not None else [name for (name,) in history.select(_CAMERAS)]
+    names = [camera] if camera is not None else history.cameras()
     found = []
     for name in names:
         tally = Tally(name, period)

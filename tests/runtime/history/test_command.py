@@ -98,6 +98,21 @@ def test_what_goes_to_standard_output_has_no_line_beside(data, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "report"])
+def test_a_camera_that_the_history_does_not_have(data, tmp_path, form):
+    with History.open(data / "history.sqlite") as history:
+        history.append([entry(31, camera="right")])
+    with pytest.raises(ConfigError, match=r"no verdict of a camera 'nix'; give one of those it has: left, right$"):
+        show_history(data, camera="nix", form=form, out=None if form == "table" else tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_history_has_no_camera_to_name(tmp_path, capsys):
+    History.open(tmp_path / "history.sqlite").close()
+    show_history(tmp_path, camera="left")
+    assert "0 verdicts in" in capsys.readouterr().out
+
+
 def test_times(data, capsys):
     show_history(data, form="jsonl", since="2023-11-14T22:13:25Z", until="2023-11-14T22:13:28Z")
     found = [json.loads(line)["timestamp_ns"] for line in capsys.readouterr().out.splitlines()]

@@ -49,7 +49,7 @@ def test_it_is_written_in_row_groups(data, tmp_path, monkeypatch):
 
 
 def test_a_choice_of_none_is_a_table_without_rows(data, tmp_path):
-    show_history(data, form="parquet", out=tmp_path / "none.parquet", camera="third")
+    show_history(data, form="parquet", out=tmp_path / "none.parquet", since="1h")
     table = pq.read_table(tmp_path / "none.parquet")
     assert table.num_rows == 0
     assert "regions" in table.column_names
