@@ -1,6 +1,7 @@
 import csv
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,23 @@ def test_a_table_is_whole_on_eighty_columns_and_has_labels_where_there_are_any(d
     assert out.splitlines()[1].split() == ["time", "camera", "verdict", "score", "T", "ms", "label", "id"]
     (line,) = (line for line in out.splitlines() if newest["id"][:8] in line)
     assert "anomalous" in line
+
+
+@pytest.mark.parametrize(("score", "has_latency"), [(0.5110278, True), (0.00012345, False)])
+def test_words_of_a_table_with_labels_stay_whole_on_eighty_columns(tmp_path, capsys, monkeypatch, score, has_latency):
+    monkeypatch.setenv("COLUMNS", "80")
+    one = entry(0, camera="conveyor", verdict="anomalous")
+    record = {**one.record, "score": score, "threshold": score, "latency_ms": {"total": 365.4}}
+    with History.open(tmp_path / "history.sqlite") as history:
+        history.append([replace(one, record=record)])
+        history.label(one.uid, "anomalous")
+    show_history(tmp_path, label="anomalous")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines[:-1]) <= 80
+    (line,) = (line for line in lines if "conveyor" in line)
+    shown = f"{score:.4g}"
+    latency = ["365.4"] if has_latency else []
+    assert line.split()[2:] == ["conveyor", "anomalous", shown, shown, *latency, "anomalous", one.uid[:8]]
 
 
 def test_json_lines_have_everything(data, capsys):
