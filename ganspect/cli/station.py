@@ -29,6 +29,7 @@ def history(
     since: Annotated[str | None, typer.Option(help="2026-11-24T06:00, or how long ago: 30m, 2h, 7d.")] = None,
     until: Annotated[str | None, typer.Option(help="Likewise.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The newest ones; a table shows 20.")] = None,
+    uid: Annotated[str | None, typer.Option("--id", metavar="PREFIX", help="Whose id begins so.")] = None,
     form: Annotated[
         Literal["table", "jsonl", "csv", "parquet", "report"],
         typer.Option("--format", help="How; report: a shift in one HTML file."),
@@ -50,6 +51,7 @@ def history(
         since=since,
         until=until,
         limit=limit,
+        uid_begin=uid,
         form=form,
         out=out,
     )

@@ -38,6 +38,7 @@ def show_history(
     since: str | None = None,
     until: str | None = None,
     limit: int | None = None,
+    uid_begin: str | None = None,
     form: Format = "table",
     out: Path | None = None,
 ) -> None:
@@ -52,15 +53,19 @@ def show_history(
         since: time of day in ISO 8601, or how long ago: `30m`, `2h`, `7d`.
         until: likewise.
         limit: how many at most, the newest.
+        uid_begin: first signs of an id, such as the table and the report show.
         form: a table, JSON lines, CSV, Parquet, or a report in HTML.
         out: file to write, whole or not at all; None: standard output.
 
     Raises:
-        ConfigError: a time that is none, a camera that the history does not have, or options that do not go together.
+        ConfigError: a time that is none, a camera or an id that the history does not have, or options that do not go
+            together.
         OutputError: there is no history, or `out` cannot be written.
         MissingDependencyError: a package for Parquet or the report is not installed.
     """
-    query = Query(camera, verdict, read_time(since), read_time(until), limit=limit, label=label, disagree=disagree)
+    period = (read_time(since), read_time(until))
+    begin = None if uid_begin is None else uid_begin.lower()
+    query = Query(camera, verdict, *period, limit=limit, label=label, disagree=disagree, uid_begin=begin)
     _require_sense(query, form, out)
     path = data / HISTORY if os.path.isdir(data) else data
     with History.open(path, read_only=True) as history:
@@ -80,18 +85,21 @@ def _require_sense(query: Query, form: Format, out: Path | None) -> None:
         raise ConfigError(f"--out {out} was given for a table, which is printed; add --format csv, jsonl or parquet")
     if form in ("parquet", "report") and out is None:
         raise ConfigError(f"--format {form} makes a file, and no name was given for it; add --out FILE")
-    if form == "report" and (query.verdict or query.limit or query.label or query.disagree):
+    if form == "report" and (query.verdict or query.limit or query.label or query.disagree or query.uid_begin):
         raise ConfigError(
-            "a report counts all verdicts of its period; leave out --verdict, --label, --disagree and --limit"
+            "a report counts all verdicts of its period; leave out --verdict, --label, --disagree, --limit and --id"
         )
     if query.since_ns is not None and query.until_ns is not None and query.since_ns >= query.until_ns:
         raise ConfigError("--since is not before --until; give an earlier --since")
 
 
 def _require_known(history: History, query: Query) -> None:
-    if query.camera is None:
-        return
-    known = history.cameras()
+    if query.uid_begin is not None and not sum(history.count(Query(uid_begin=query.uid_begin)).values()):
+        raise ConfigError(
+            f"{history.path} has no verdict whose id begins with {query.uid_begin}; give the first signs of one it has "
+            "(old ones are removed where the station file says so)"
+        )
+    known = [] if query.camera is None else history.cameras()
     if known and query.camera not in known:
         raise ConfigError(
             f"{history.path} has no verdict of a camera {query.camera!r}; give one of those it has: {', '.join(known)}"

@@ -28,7 +28,8 @@ def print_table(history: History, query: Query) -> None:
     console.print(_fitting(console, records))
     total = sum(counts.values())
     named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    console.print(f"{total} verdicts in {history.path}: {named}", highlight=False, soft_wrap=True)
+    said = f"{total} verdict{'' if total == 1 else 's'} in {history.path}: {named}"
+    console.print(said, highlight=False, soft_wrap=True)
 
 
 def _fitting(console: Console, records: Sequence[Mapping[str, Any]]) -> Table:

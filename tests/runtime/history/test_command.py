@@ -131,6 +131,28 @@ def test_an_empty_history_has_no_camera_to_name(tmp_path, capsys):
     assert "0 verdicts in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("signs", [8, 32])
+def test_the_verdict_whose_id_begins_so(data, capsys, signs):
+    with History.open(data / "history.sqlite") as history:
+        uid = list(history.records())[7]["id"]
+    show_history(data, uid_begin=uid[:signs].upper())
+    out = capsys.readouterr().out
+    assert uid[:8] in out
+    assert "1 verdict in" in out
+    for form in ("jsonl", "csv"):
+        show_history(data, uid_begin=uid[:signs], form=form)
+        assert uid in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_an_id_that_the_history_does_not_have(tmp_path):
+    with History.open(tmp_path / "history.sqlite") as history:
+        history.append([replace(entry(0), uid="ab" * 16)])
+    with pytest.raises(ConfigError, match="has no verdict whose id begins with abc; give the first signs of one"):
+        show_history(tmp_path, uid_begin="abc")
+    with pytest.raises(ConfigError, match="'%' begins no id; give its first signs"):
+        show_history(tmp_path, uid_begin="%")
+
+
 def test_times(data, capsys):
     show_history(data, form="jsonl", since="2023-11-14T22:13:25Z", until="2023-11-14T22:13:28Z")
     found = [json.loads(line)["timestamp_ns"] for line in capsys.readouterr().out.splitlines()]
@@ -205,6 +227,8 @@ def test_what_makes_a_file_needs_its_name(data, form):
 def test_a_report_of_some_verdicts_is_refused(data, tmp_path):
     with pytest.raises(ConfigError, match="a report counts all verdicts of its period; leave out --verdict"):
         show_history(data, form="report", verdict="normal", out=tmp_path / "x.html")
+    with pytest.raises(ConfigError, match="--id"):
+        show_history(data, form="report", uid_begin="a", out=tmp_path / "x.html")
 
 
 def test_a_period_that_ends_before_it_begins(data):
