@@ -24,6 +24,7 @@ class Period:
         asked: whether it was asked for, so that silence at its ends means something.
         bucket_s: length of a bucket.
         first_ns: where the first bucket begins, at or before `begin_ns`.
+        counts_ns: from when the history has verdicts, within the period: silence before it says nothing.
     """
 
     begin_ns: int
@@ -31,17 +32,26 @@ class Period:
     asked: bool
     bucket_s: int
     first_ns: int
+    counts_ns: int
 
     @classmethod
-    def of(cls, begin_ns: int, end_ns: int, *, asked: bool) -> "Period":
-        """Choose the buckets: at most about a hundred, of days where the period is long."""
+    def of(cls, begin_ns: int, end_ns: int, *, asked: bool, counts_ns: int | None = None) -> "Period":
+        """Choose the buckets: at most about a hundred, of days where the period is long.
+
+        Args:
+            begin_ns: time of day from which on.
+            end_ns: time of day before which.
+            asked: whether it was asked for.
+            counts_ns: time of the history's first verdict, which may be before or after the period; None: before it.
+        """
         length_s = max(1.0, (end_ns - begin_ns) / 1e9)
         days = math.ceil(length_s / _DAY_S / _MOST_BUCKETS)
         bucket_s = next((each for each in _BUCKETS_S if length_s / each <= _MOST_BUCKETS), _DAY_S * days)
         offset = local_time(begin_ns).utcoffset()
         offset_s = 0 if offset is None else round(offset.total_seconds())
         first_s = (begin_ns // 10**9 + offset_s) // bucket_s * bucket_s - offset_s
-        return cls(begin_ns, end_ns, asked, bucket_s, first_s * 10**9)
+        counts_ns = begin_ns if counts_ns is None else min(max(begin_ns, counts_ns), end_ns)
+        return cls(begin_ns, end_ns, asked, bucket_s, first_s * 10**9, counts_ns)
 
     @property
     def buckets(self) -> int:

@@ -28,10 +28,10 @@ def read_period(history: History, query: Query, now_ns: int) -> Period:
         "SELECT (SELECT min(timestamp_ns) FROM verdicts), (SELECT max(timestamp_ns) FROM verdicts)"
     )[0]
     asked = query.since_ns is not None or query.until_ns is not None
-    first, last = first or now_ns, (last or now_ns) + 1
+    first, last = now_ns if first is None else first, (now_ns if last is None else last) + 1
     begin_ns = first if query.since_ns is None else query.since_ns
     end_ns = (max(last, now_ns) if query.since_ns is not None else last) if query.until_ns is None else query.until_ns
-    return Period.of(min(begin_ns, end_ns - 1), end_ns, asked=asked)
+    return Period.of(min(begin_ns, end_ns - 1), end_ns, asked=asked, counts_ns=first)
 
 
 def tallies(history: History, camera: str | None, period: Period) -> list[Tally]:

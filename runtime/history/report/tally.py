@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ganspect.runtime.history.report.highest import SHOWN, Highest
 from ganspect.runtime.history.report.histogram import LogHistogram
 from ganspect.runtime.history.report.period import Period
 
 NORMAL, ANOMALOUS, UNDECIDED = range(3)
 SCORE_BINS, SCORE_END = 60, 3.0
 """Of score over threshold; one more bin holds what is above."""
-SHOWN = 8
+_MINUTE_NS = 60 * 10**9
 _GAP_S = 60.0
 _TIMES_USUAL = 20
 _GAPS_KEPT = 2_000
@@ -78,7 +79,6 @@ class Tally:
         latency_ms: of all verdicts.
         changes: thresholds, the first with `before` NaN; at most 50.
         changed: how many changes there were.
-        highest: score (NaN: none) and number of the anomalies with the highest scores, highest first.
         latest: numbers of the latest anomalies, newest first.
     """
 
@@ -93,18 +93,24 @@ class Tally:
         self.latency_ms = LogHistogram()
         self.changes: list[Change] = []
         self.changed = 0
-        self.highest: list[tuple[float, int]] = []
         self.latest: list[int] = []
         self._period = period
+        self._counts_ns = float(period.counts_ns - period.begin_ns)
         self._intervals_s = LogHistogram()
         self._gaps: list[Gap] = []
         self._last_ns: float | None = None
+        self._highest = Highest()
         self._threshold = float("nan")
 
     @property
     def total(self) -> int:
         """Return how many verdicts there are."""
         return int(self.verdicts.sum())
+
+    @property
+    def highest(self) -> list[tuple[float, int]]:
+        """Return score (NaN: none) and number of the anomalies with the highest scores, highest first."""
+        return self._highest.ranked
 
     def add(self, page: Page) -> None:
         """Count verdicts that come after those before."""
@@ -123,7 +129,7 @@ class Tally:
         found = list(self._gaps)
         if period.asked:
             length_ns = period.end_ns - period.begin_ns
-            last_ns = 0.0 if self._last_ns is None else self._last_ns
+            last_ns = self._counts_ns if self._last_ns is None else self._last_ns
             found += [_gap(period, last_ns, length_ns)]
         return sorted((gap for gap in found if gap.length_s >= least_s), reverse=True)
 
@@ -161,7 +167,7 @@ class Tally:
     def _add_gaps(self, time_ns: Numbers) -> None:
         first = self._last_ns
         if first is None:
-            first = 0.0 if self._period.asked else float(time_ns[0])
+            first = self._counts_ns if self._period.asked else float(time_ns[0])
         ends = np.concatenate([[first], time_ns])
         lengths_s = np.diff(ends) / 1e9
         self._intervals_s.add(lengths_s[0 if self._last_ns is not None else 1 :])
@@ -175,11 +181,8 @@ class Tally:
         where = np.flatnonzero(page.verdict == ANOMALOUS)
         if not len(where):
             return
-        # A score that could not be computed is the worst there is.
-        best = where[np.argsort(-np.nan_to_num(page.score[where], nan=np.inf), kind="stable")[:SHOWN]]
-        found = [(float(page.score[index]), int(page.number[index])) for index in best]
-        ranked = [*self.highest, *found]
-        self.highest = sorted(ranked, key=lambda one: -np.nan_to_num(one[0], nan=np.inf))[:SHOWN]
+        minutes = (self._period.begin_ns + page.time_ns[where].astype(np.int64)) // _MINUTE_NS
+        self._highest.add(minutes, page.score[where], page.number[where])
         self.latest = [int(number) for number in page.number[where[::-1][:SHOWN]]] + self.latest
         del self.latest[SHOWN:]
 

@@ -17,12 +17,15 @@ from ganspect.files import require_writable, write_atomically
 from ganspect.runtime.history.local import local_time
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.report import drawing, tables
+from ganspect.runtime.history.report.highest import SHOWN
 from ganspect.runtime.history.report.period import Period, length
 from ganspect.runtime.history.report.pictures import embedded
 from ganspect.runtime.history.report.reading import read_period, records, tallies
-from ganspect.runtime.history.report.tally import ANOMALOUS, SCORE_END, SHOWN, UNDECIDED, Gap, Tally
+from ganspect.runtime.history.report.tally import ANOMALOUS, SCORE_END, UNDECIDED, Gap, Tally
 from ganspect.runtime.history.report.wording import count, milliseconds, score, share
 from ganspect.runtime.history.store import History
+
+_CHOSEN = "At most one of a camera and minute, and of a camera's equal scores one."
 
 
 def write_report(history: History, query: Query, out: Path) -> int:
@@ -40,17 +43,19 @@ def write_report(history: History, query: Query, out: Path) -> int:
     begin_s = time.perf_counter()
     period = read_period(history, query, time.time_ns())
     counted = tallies(history, query.camera, period)
-    content = _content(history, period, counted)
+    content = _content(history, query.camera, period, counted)
     content["took_s"] = f"{time.perf_counter() - begin_s:.1f}"
     write_atomically(out, _render(content).encode())
     return sum(tally.total for tally in counted)
 
 
-def _content(history: History, period: Period, counted: Sequence[Tally]) -> dict[str, Any]:
+def _content(history: History, camera: str | None, period: Period, counted: Sequence[Tally]) -> dict[str, Any]:
     gaps = {tally.camera: tally.gaps() for tally in counted}
     begin, end = local_time(period.begin_ns), local_time(period.end_ns)
     return {
         "station": history.noted("station") or history.path.absolute().parent.name,
+        "camera": camera,
+        "counts_from": _counts_from(period),
         "period": f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}",
         "period_length": length((period.end_ns - period.begin_ns) / 1e9),
         "zone": f"{begin.tzname()} (UTC{begin:%z})",
@@ -83,6 +88,15 @@ def _camera(tally: Tally, period: Period, gaps: Sequence[Gap]) -> dict[str, Any]
     }
 
 
+def _counts_from(period: Period) -> str:
+    """Say from when the history counts, where that is not the period's begin."""
+    if period.counts_ns == period.begin_ns:
+        return ""
+    if period.counts_ns == period.end_ns:
+        return "the history's first verdict came after this period"
+    return f"counted from {local_time(period.counts_ns):%Y-%m-%d %H:%M:%S}, the history's first verdict"
+
+
 def _headline(counted: Sequence[Tally]) -> str:
     total, anomalous, undecided = _sums(counted)
     if total == 0:
@@ -94,6 +108,7 @@ def _headline(counted: Sequence[Tally]) -> str:
 def _cards(counted: Sequence[Tally], gaps: dict[str, list[Gap]]) -> list[tuple[str, str, str]]:
     total, anomalous, undecided = _sums(counted)
     away_s = [gap.length_s for several in gaps.values() for gap in several]
+    stretches = f"{count(len(away_s))} stretch{'' if len(away_s) == 1 else 'es'}"
     worst = max((tally.latency_ms.quantile(0.99) or 0.0 for tally in counted), default=0.0)
     said = sum(int(tally.labelled[1:].sum()) for tally in counted)
     rejected = sum(int(tally.labelled[1][1:].sum() + tally.labelled[2][0]) for tally in counted)
@@ -102,7 +117,11 @@ def _cards(counted: Sequence[Tally], gaps: dict[str, list[Gap]]) -> list[tuple[s
         ("anomalous", share(anomalous, total), f"{count(anomalous)} verdicts"),
         ("undecided", count(undecided), f"{share(undecided, total)}; not in the rate beside"),
         ("latency, p99", f"{milliseconds(worst)} ms", "of the slowest camera"),
-        ("without verdicts", length(sum(away_s)), f"in {count(len(away_s))} stretches, cameras added up"),
+        (
+            "without verdicts",
+            length(sum(away_s)),
+            f"in {stretches}, cameras added up",
+        ),
         ("labelled", count(said), f"{count(rejected)} of them say otherwise"),
     ]
 
@@ -119,14 +138,19 @@ def _bundles(history: History, counted: Sequence[Tally]) -> str:
     return ", ".join(found) or "none"
 
 
-def _galleries(history: History, period: Period, counted: Sequence[Tally]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _galleries(
+    history: History, period: Period, counted: Sequence[Tally]
+) -> list[tuple[str, str, list[dict[str, Any]]]]:
     ranked = sorted((one for tally in counted for one in tally.highest), key=_rank)[:SHOWN]
     latest = sorted((number for tally in counted for number in tally.latest), reverse=True)
     highest = [number for _, number in ranked]
     others = [number for number in latest if number not in highest][:SHOWN]
     return [
-        (title, [_case(history, period, record) for record in records(history, numbers)])
-        for title, numbers in (("With the highest scores", highest), ("The latest, beside those", others))
+        (title, said, [_case(history, period, record) for record in records(history, numbers)])
+        for title, said, numbers in (
+            ("With the highest scores", _CHOSEN, highest),
+            ("The latest, beside those", "", others),
+        )
         if numbers
     ]
 

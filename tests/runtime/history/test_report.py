@@ -78,6 +78,7 @@ def test_gaps_thresholds_and_the_highest(left):
     assert tally.changes[1].time_ns == BEGIN_NS + 2000 * SECOND
     assert tally.changed == 1
     assert [round(score, 4) for score, _ in tally.highest[:2]] == [0.635, 0.634]
+    assert len(tally.highest) == 8
     assert len(tally.latest) == 8
     assert tally.latest == sorted(tally.latest, reverse=True)
 
@@ -99,12 +100,42 @@ def test_many_verdicts_of_one_moment_are_each_counted(tmp_path, monkeypatch):
 
 
 def test_silence_counts_at_the_ends_of_a_period_that_was_asked_for(data):
+    with History.open(data / "history.sqlite") as history:
+        history.append([judged(9999, at_s=-3600, score=0.1)])
     asked = Query(since_ns=BEGIN_NS - 600 * SECOND, until_ns=BEGIN_NS + 4200 * SECOND)
     with History.open(data / "history.sqlite", read_only=True) as history:
         period = read_period(history, asked, time.time_ns())
         found = {tally.camera: tally.gaps() for tally in tallies(history, None, period)}
     assert [round(gap.length_s) for gap in found["right"]] == [600, 600]
     assert [round(gap.length_s) for gap in found["left"]] == [601, 600, 301]
+
+
+def test_time_before_the_first_verdict_of_all_is_no_stretch_without_verdicts(data, tmp_path):
+    asked = Query(since_ns=BEGIN_NS - 8 * 3600 * SECOND, until_ns=BEGIN_NS + 3600 * SECOND)
+    with History.open(data / "history.sqlite", read_only=True) as history:
+        period = read_period(history, asked, time.time_ns())
+        found = {tally.camera: tally.gaps() for tally in tallies(history, None, period)}
+    assert [round(gap.length_s) for gap in found["left"]] == [301]
+    assert found["right"] == []
+    text = text_of(written(data, tmp_path, since="2023-11-14T14:13:20Z", until="2023-11-14T23:13:20Z"))
+    first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(BEGIN_NS / 1e9))
+    assert f"counted from {first}, the history&#39;s first verdict" in text
+    assert "5 min in 1 stretch, cameras added up" in text
+    assert "the station was away" not in text
+
+
+def test_a_frame_that_comes_many_times_is_shown_once(tmp_path):
+    scores = {0: 0.9, 1: 0.8, 61: 0.9, 62: 0.7, 125: 0.6, 126: None, 127: None, 185: None}
+    with History.open(tmp_path / "history.sqlite") as history:
+        begin_s = -(BEGIN_NS // SECOND % 60)
+        history.append(
+            [
+                judged(n, at_s=begin_s + at_s, score=score, verdict="anomalous")
+                for n, (at_s, score) in enumerate(scores.items())
+            ]
+        )
+        (tally,) = tallies(history, None, read_period(history, Query(), BEGIN_NS))
+    assert [number for _, number in tally.highest] == [6, 8, 1]
 
 
 def test_percentiles_are_right_to_half_a_percent():
@@ -199,6 +230,9 @@ def test_pictures_that_the_station_kept_are_inside_and_small(data, tmp_path):
 def test_a_period_without_verdicts(data, tmp_path):
     text = text_of(written(data, tmp_path, since="2020-01-01T06:00", until="2020-01-01T14:00"))
     assert "There is no verdict in this period." in text
+    assert "the history&#39;s first verdict came after this period" in text
+    assert "the station was away" not in text
+    text = text_of(written(data, tmp_path, since="2024-01-01T06:00", until="2024-01-01T14:00"))
     assert "8 h 00 min silent too: the station was away" in text
 
 
@@ -211,6 +245,7 @@ def test_one_camera(data, tmp_path):
     text = text_of(written(data, tmp_path, camera="right"))
     assert "0 of 3600 verdicts were anomalous (0.0%)." in text
     assert "left" not in text.partition("Anomalies")[0]
+    assert "Shift report of line &lt;3&gt;, camera right" in text
 
 
 @pytest.mark.parametrize(
