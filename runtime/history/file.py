@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ganspect.errors import OutputError, one_line
 from ganspect.files import require_writable
-from ganspect.runtime.history.schema import bring_up_to_date, require_ours
+from ganspect.runtime.history.schema import NO_HISTORY, bring_up_to_date, require_history, require_ours
 
 _BUSY_MS = 5_000
 _LOG_BYTES = 4 << 20
@@ -81,10 +81,7 @@ class HistoryFile:
                 closing.callback(connection.close)
                 _prepare(connection, str(path), read_only=read_only)
             except (sqlite3.Error, UnicodeDecodeError) as error:
-                raise OutputError(
-                    f"{path} cannot be opened as a station's history ({one_line(error)}); move it away or free some "
-                    "space"
-                ) from error
+                raise OutputError(_refused(path, error, read_only=read_only)) from error
             closing.pop_all()
         return cls(path, connection)
 
@@ -165,6 +162,8 @@ class HistoryFile:
 def _prepare(connection: sqlite3.Connection, name: str, *, read_only: bool) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA trusted_schema = OFF")
+    if read_only:
+        require_history(connection, name)
     require_ours(connection, name)
     if not read_only:
         # Only a new file heeds it, and only before WAL; an older one uses the pages again that pruning frees.
@@ -174,6 +173,15 @@ def _prepare(connection: sqlite3.Connection, name: str, *, read_only: bool) -> N
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         bring_up_to_date(connection, name)
     connection.execute("SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT 1)")
+
+
+def _refused(path: Path, error: Exception, *, read_only: bool) -> str:
+    reason = one_line(error)
+    if not read_only:
+        return f"{path} cannot be opened as a station's history ({reason}); move it away or free some space"
+    if "not a database" in reason:
+        return NO_HISTORY.format(name=path)
+    return f"{path} cannot be opened as a station's history ({reason}); is it damaged, or may you not read it?"
 
 
 def _reading(path: Path) -> str:

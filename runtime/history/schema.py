@@ -39,11 +39,22 @@ _STEPS = {
     """,
 }
 
+NO_HISTORY = "{name} is no station's history; give the folder that the station file names as 'data'"
 
 _FOREIGN = """
     SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger') OR type = 'table' AND name NOT LIKE 'sqlite_%'
     AND NOT (sql LIKE 'CREATE TABLE %' AND upper(sql) LIKE '%STRICT')
 """
+
+
+def require_history(connection: sqlite3.Connection, name: str) -> None:
+    """Prove that a file has the table of verdicts; an empty one and another program's have not.
+
+    Raises:
+        OutputError: it has none.
+    """
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'verdicts'").fetchone():
+        raise OutputError(NO_HISTORY.format(name=name))
 
 
 def require_ours(connection: sqlite3.Connection, name: str) -> None:

@@ -1,5 +1,7 @@
+import contextlib
 import csv
 import json
+import sqlite3
 import time
 from dataclasses import replace
 
@@ -169,6 +171,23 @@ def test_what_is_no_time(data, text):
 def test_no_history(tmp_path):
     with pytest.raises(OutputError, match=r"there is no history at .*; give the data folder of a station"):
         show_history(tmp_path)
+
+
+def _another_program(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE places (url TEXT); CREATE VIEW all_places AS SELECT 1;")
+        connection.execute("PRAGMA user_version = 77")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda path: path.touch(), lambda path: path.write_text("root:x:0:0\n" * 90), _another_program],
+    ids=["empty", "a text", "another program's"],
+)
+def test_a_file_that_is_no_history(tmp_path, make):
+    make(tmp_path / "file")
+    with pytest.raises(OutputError, match=r"file is no station's history; give the folder that the station file names"):
+        show_history(tmp_path / "file")
 
 
 def test_a_file_that_cannot_be_written(data, tmp_path):
