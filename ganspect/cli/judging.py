@@ -31,12 +31,12 @@ def screen(
     ),
     mode: Mode = "search",
     budget_ms: Annotated[
-        float | None, typer.Option(min=0, help="Time for a frame; then the verdict is 'undecided'.")
+        float | None, typer.Option(min=0, metavar="MS", help="Time for a frame; then the verdict is 'undecided'.")
     ] = None,
     steps: Steps = None,
     save_anomalies: Annotated[bool, typer.Option(help="Save a picture of every anomalous frame.")] = False,
     video: Annotated[bool, typer.Option(help="Write an overlay video.")] = False,
-    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    max_frames: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many frames.")] = None,
     backend: Runner = "onnxruntime",
     precision: Precisely = None,
     threads: Threads = None,
@@ -67,7 +67,9 @@ def evaluate(
     steps: Steps = None,
     backend: Runner = "onnxruntime",
     precision: Precisely = None,
-    data_path: Annotated[Path | None, typer.Option(help="File of a data set that no package brings.")] = None,
+    data_path: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of a data set that no package brings.")
+    ] = None,
 ) -> None:
     """Measure a bundle, as deployed, on labelled images, beside PCA and mean intensity.
 
@@ -94,7 +96,7 @@ def verify(
     backend: Backends = [],  # noqa: B006
     precision: Precisions = [],  # noqa: B006
     flip_limit: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of verdicts near the threshold that may flip.")
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of verdicts near the threshold that may flip.")
     ] = 0.001,
     key: Annotated[Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature it must have.")] = None,
     signed_calibration: Annotated[bool, typer.Option(help="Its calibration must be signed too.")] = False,
@@ -122,10 +124,16 @@ def bench(
     batch: Annotated[str, typer.Option(metavar="N,N", help="Images in one call, with commas between.")] = "1,16",
     steps: Steps = None,
     against: Annotated[Path | None, typer.Option(metavar="RUN", help="Time its search in PyTorch too.")] = None,
-    seconds: Annotated[float, typer.Option(help="Time to measure each row for.")] = 2.0,
-    data: Annotated[str | None, typer.Option(help="As 'evaluate' takes it, for the early exit.")] = None,
-    data_path: Annotated[Path | None, typer.Option(help="File of a data set that no package brings.")] = None,
-    metrics: Annotated[Path | None, typer.Option(help="metrics.json of 'evaluate --curve', for its plot.")] = None,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Time to measure each row for.")] = 2.0,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="As 'evaluate' takes it, for the early exit.")
+    ] = None,
+    data_path: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of a data set that no package brings.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="metrics.json of 'evaluate --curve', for its plot.")
+    ] = None,
     threads: Threads = None,
     spinning: Spinning = True,
     arena: Arena = True,

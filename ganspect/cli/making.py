@@ -40,7 +40,9 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'ganspect train' wrote.")],
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Folder for the bundle.")],
-    false_alarm_rate: Annotated[float | None, typer.Option(help="To calibrate for; default: 1% or the least.")] = None,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(metavar="RATE", help="To calibrate for; default: 1% or the least.")
+    ] = None,
     precision: Annotated[list[str], typer.Option(metavar="P[,P]", help="Proved to keep verdicts; int8 is made.")] = [],  # noqa: B006
 ) -> None:
     """Export a run to ONNX, prove that the graphs agree with PyTorch, and calibrate on the held-out images.
@@ -58,7 +60,9 @@ def calibrate(
     images: Annotated[str, typer.Argument(help="Folder of normal images that the bundle was not trained on.")],
     false_alarm_rate: Annotated[
         float | None,
-        typer.Option(help="Share of normal frames that may be flagged; default: 1%, or the least supported."),
+        typer.Option(
+            metavar="RATE", help="Share of normal frames that may be flagged; default: 1%, or the least supported."
+        ),
     ] = None,
     levels: RawLevels = None,
 ) -> None:

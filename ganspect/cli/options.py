@@ -9,13 +9,20 @@ import typer
 from ganspect.errors import ConfigError
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'ganspect export' wrote.")]
-Mode = Annotated[Literal["search", "encoder"], typer.Option(help="Latent search, or the encoder's score alone.")]
+Mode = Annotated[
+    Literal["search", "encoder"],
+    typer.Option(metavar="MODE", help="search: the latent search; encoder: its score alone."),
+]
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe.")]
 Runner = Annotated[
-    str, typer.Option(help="What runs the graphs, such as openvino; auto: the fastest one that was verified here.")
+    str,
+    typer.Option(
+        metavar="B", help="What runs the graphs, such as openvino; auto: the fastest one that was verified here."
+    ),
 ]
 Precisely = Annotated[
-    Literal["fp32", "bf16", "fp16", "int8"] | None, typer.Option(help="Of the convolutions; default: fp32.")
+    Literal["fp32", "bf16", "fp16", "int8"] | None,
+    typer.Option(metavar="P", help="Of the convolutions: fp32 (the default), bf16, fp16 or int8."),
 ]
 Backends = Annotated[
     list[str], typer.Option("--backend", metavar="B[,B]", help="Repeatable; default: every one that is installed.")
@@ -23,10 +30,12 @@ Backends = Annotated[
 Precisions = Annotated[
     list[str], typer.Option("--precision", metavar="P[,P]", help="Repeatable; default: all that a backend offers.")
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="That one graph may use; default: all cores.")]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="That one graph may use; default: all cores.")]
 Spinning = Annotated[bool, typer.Option(help="ONNX Runtime: idle threads wait busily, for latency, at more power.")]
 Arena = Annotated[bool, typer.Option(help="ONNX Runtime: freed buffers are kept, for latency, in more memory.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Iterations of the search at most; default: the bundle's K.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Iterations of the search at most; default: the bundle's K.")
+]
 RawLevels = Annotated[
     str | None,
     typer.Option("--range", metavar="BLACK,WHITE", help="Raw levels of the model's black and white, such as 0,4095."),

@@ -20,19 +20,25 @@ def run(
 
 def history(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A station's data folder.")],
-    camera: Annotated[str | None, typer.Option(help="Of one camera.")] = None,
-    verdict: Annotated[Literal["normal", "anomalous", "undecided"] | None, typer.Option(help="Of one kind.")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="NAME", help="Of one camera.")] = None,
+    verdict: Annotated[
+        Literal["normal", "anomalous", "undecided"] | None,
+        typer.Option(metavar="KIND", help="normal, anomalous or undecided."),
+    ] = None,
     label: Annotated[
-        Literal["normal", "anomalous", "none"] | None, typer.Option(help="What a person said; none: nothing.")
+        Literal["normal", "anomalous", "none"] | None,
+        typer.Option(metavar="KIND", help="What a person said: normal, anomalous; none: nothing."),
     ] = None,
     disagree: Annotated[bool, typer.Option("--disagree", help="Where a person said otherwise.")] = False,
-    since: Annotated[str | None, typer.Option(help="2026-11-24T06:00, or how long ago: 30m, 2h, 7d.")] = None,
-    until: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The newest ones; a table shows 20.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="2026-11-24T06:00, or how long ago: 30m, 2h, 7d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Likewise.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest ones; a table shows 20.")] = None,
     uid: Annotated[str | None, typer.Option("--id", metavar="PREFIX", help="Whose id begins so.")] = None,
     form: Annotated[
         Literal["table", "jsonl", "csv", "parquet", "report"],
-        typer.Option("--format", help="How; report: a shift in one HTML file."),
+        typer.Option("--format", metavar="HOW", help="table, jsonl, csv, parquet; report: a shift in one HTML file."),
     ] = "table",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Needed for parquet and report.")] = None,
 ) -> None:
