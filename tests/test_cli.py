@@ -71,6 +71,17 @@ def test_every_command_is_listed_here():
     assert sorted(typer.main.get_command(cli.app).commands) == sorted(COMMANDS)
 
 
+@pytest.mark.parametrize("name", ["history", "run", "sign", "calibrate", "verify", "screen", "evaluate", "export"])
+def test_the_help_breaks_no_choice_or_metavar_on_eighty_columns(terminal, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = terminal.invoke(cli.app, [name, "--help"]).stdout.replace(",", " ").split()
+    shown = [word.strip(".;:()") for word in shown]
+    for param in typer.main.get_command(cli.app).commands[name].params:
+        assert [word for word in (param.metavar or "").split(",") if word and word not in shown] == []
+    if name == "history":
+        assert {"undecided", "anomalous", "parquet", "report"} <= set(shown)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_has_an_example_that_parses(terminal, name):
     result = terminal.invoke(cli.app, [name, "-h"])

@@ -34,8 +34,10 @@ def screen(
         float | None, typer.Option(min=0, metavar="MS", help="Time for a frame; then the verdict is 'undecided'.")
     ] = None,
     steps: Steps = None,
-    save_anomalies: Annotated[bool, typer.Option(help="Save a picture of every anomalous frame.")] = False,
-    video: Annotated[bool, typer.Option(help="Write an overlay video.")] = False,
+    save_anomalies: Annotated[
+        bool, typer.Option(show_default=False, help="Save a picture of every anomalous frame.")
+    ] = False,
+    video: Annotated[bool, typer.Option(show_default=False, help="Write an overlay video.")] = False,
     max_frames: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many frames.")] = None,
     backend: Runner = "onnxruntime",
     precision: Precisely = None,
@@ -96,10 +98,12 @@ def verify(
     backend: Backends = [],  # noqa: B006
     precision: Precisions = [],  # noqa: B006
     flip_limit: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of verdicts near the threshold that may flip.")
+        float, typer.Option(min=0, max=1, metavar="X", help="Share of verdicts near the threshold that may flip.")
     ] = 0.001,
     key: Annotated[Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature it must have.")] = None,
-    signed_calibration: Annotated[bool, typer.Option(help="Its calibration must be signed too.")] = False,
+    signed_calibration: Annotated[
+        bool, typer.Option(show_default=False, help="Its calibration must be signed too.")
+    ] = False,
 ) -> None:
     """Check a bundle's files, and that backends and precisions give the verdicts of the float32 reference.
 
