@@ -37,7 +37,7 @@ def _readable(record: Mapping[str, Any]) -> dict[str, object]:
     return {
         "time": _iso(record["timestamp_ns"]),
         "latency_ms": record["latency_ms"]["total"],
-        "labelled": None if labelled_ns is None else _iso(labelled_ns),
+        "labelled": _iso(labelled_ns) if isinstance(labelled_ns, int) else None,
     }
 
 
