@@ -66,6 +66,6 @@ def _cells(record: Mapping[str, Any]) -> dict[str, str]:
         "score": "–" if record["score"] is None else f"{record['score']:.4g}",
         "T": f"{record['threshold']:.4g}",
         "ms": f"{record['latency_ms']['total']:.1f}",
-        "label": record["label"] or "",
+        "label": printable(str(record["label"] or "")),  # of a damaged history it may be any text
         "id": printable(record["id"][:8]),
     }
