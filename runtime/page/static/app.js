@@ -3,7 +3,7 @@ import { listen, post } from "/static/api.js";
 import * as cameras from "/static/cameras.js";
 import * as care from "/static/care.js";
 import * as verdicts from "/static/verdicts.js";
-import { count, score } from "/static/words.js";
+import { count, parts, score } from "/static/words.js";
 
 const find = (id) => document.getElementById(id);
 let paused = false;
@@ -32,11 +32,12 @@ function size({ used_mb: used, removed }) {
   return [used === null ? "" : `${count(Math.round(used))} MB`, removed ? `${count(removed)} old ones removed` : ""].filter(Boolean).join(", ");
 }
 
-// An output in the same table: parts that were rejected, and those whose time has not come.
+// An output in the same table: parts that were rejected, and those whose time has not come. That it cannot be reached
+// does not hide how many parts went by.
 function output({ name, rejected, waiting, safe, error, late, dropped, failed }) {
   const lost = dropped + failed;
-  const words = error || (safe && `safe state: ${safe}`) || (lost ? `${lost} parts not rejected` : "");
-  return { name: `${name} (rejects)`, owed: waiting, delivered: rejected, error: words, note: late ? `${late} late` : "" };
+  const words = [error, safe && `safe state: ${safe}`, lost && `${parts(lost)} NOT rejected`].filter(Boolean).join("; ");
+  return { name: `${name} (rejects)`, owed: waiting, delivered: rejected, error: words, note: late ? `${count(late)} late` : "" };
 }
 
 function running([words, kind]) {
@@ -58,7 +59,7 @@ function problems(sentences) {
 
 function row({ name, owed, delivered, error, note }) {
   const part = document.createElement("tr");
-  const words = error ? `✕ ${error}` : `● well${note ? `, ${note}` : ""}`;
+  const words = error ? `✕ ${[error, note].filter(Boolean).join("; ")}` : `● well${note ? `, ${note}` : ""}`;
   for (const text of [name, count(delivered), count(owed), words]) part.insertCell().textContent = text;
   part.lastChild.className = error ? "bad" : "good";
   return part;

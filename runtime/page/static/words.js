@@ -10,6 +10,7 @@ export const score = (value) => (value === null || value === undefined ? "not fi
 export const ms = (value) => (value === null ? "–" : `${value < 100 ? value.toFixed(1) : value.toFixed(0)}`);
 export const rate = (value) => (value === null ? "–" : value.toFixed(1));
 export const count = (value) => value.toLocaleString();
+export const parts = (value) => `${count(value)} part${value === 1 ? "" : "s"}`;
 export const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
 export const clock = (ns) => new Date(ns / 1e6).toLocaleTimeString([], { hour12: false });
 export const day = (ns) => new Date(ns / 1e6).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hour12: false });

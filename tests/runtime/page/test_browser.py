@@ -3,10 +3,12 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from ganspect.runtime.history import Query
+from ganspect.runtime.outputs.status import OutputStatus
 from tests.runtime.page.served import Served, wait_for
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed, which drives a browser")
@@ -89,6 +91,19 @@ def test_pausing_asks_first_and_goes_on_with_a_tap(page, served):
     page.locator("#pause").tap()
     playwright.expect(page.locator("#running")).to_have_text("● inspecting")
     assert not served.station.paused
+
+
+def test_an_output_says_why_it_is_away_and_how_many_parts_went_by(page, served, monkeypatch):
+    away = "the PLC at 10.0.0.7:502 cannot be reached"
+    figures = {"late": 2, "dropped": 6, "failed": 12, "waiting": 1, "beats": 0, "delay_p50_ms": None}
+    one = OutputStatus(
+        name="plc", kind="modbus", safe="", connected=False, rejected=4, delay_p99_ms=None, error=away, **figures
+    )
+    monkeypatch.setattr(served.station.outputs, "status", lambda: [one])
+    row = page.locator("#sinks tr", has_text="plc (rejects)")
+    playwright.expect(row.locator("td").last).to_have_text(f"✕ {away}; 18 parts NOT rejected; 2 late")
+    monkeypatch.setattr(served.station.outputs, "status", lambda: [replace(one, error="", safe="paused", failed=0)])
+    playwright.expect(row.locator("td").last).to_have_text("✕ safe state: paused; 6 parts NOT rejected; 2 late")
 
 
 def test_light_and_dark_and_the_plain_picture(page):
