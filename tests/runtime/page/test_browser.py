@@ -78,6 +78,16 @@ def test_a_verdict_is_rejected_by_keyboard_and_kept_as_a_label(page, served):
     playwright.expect(page.locator("#detail")).to_be_hidden()
 
 
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024), (1280, 800), (640, 360)])
+def test_what_is_done_with_a_part_is_in_reach_on_every_screen(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.locator("#list li").first.wait_for()
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.getElementById('detail-picture').naturalWidth > 200")
+    for name in ("confirm", "reject", "unlabel", "newer-one", "older-one"):
+        playwright.expect(page.locator(f"#{name}")).to_be_in_viewport(ratio=1)
+
+
 def test_pausing_asks_first_and_goes_on_with_a_tap(page, served):
     playwright.expect(page.locator("#running")).to_have_text("● inspecting")
     page.locator("#pause").tap()
