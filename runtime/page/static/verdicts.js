@@ -1,4 +1,4 @@
-// The list of last verdicts, and one of them in large, where a person confirms or rejects it.
+// The list of last verdicts, and one of them in large, where a person says what the part is.
 import { get, post } from "/static/api.js";
 import { SIGNS, clock, day, describe, ms, score } from "/static/words.js";
 
@@ -12,8 +12,6 @@ let opened = []; // the list as it was when one was opened: it changes meanwhile
 let asked = 0;
 
 const uncertain = (record) => record.verdict !== "normal";
-const opposite = (label) => (label === "normal" ? "anomalous" : "normal");
-const confirmed = (record) => (uncertain(record) ? "anomalous" : "normal");
 const named = (label) => (label === "normal" ? "good part" : "defect");
 
 export function begin() {
@@ -22,8 +20,8 @@ export function begin() {
   find("newest").onclick = () => { find("list").scrollTop = 0; read(); };
   find("newer-one").onclick = () => step(-1);
   find("older-one").onclick = () => step(1);
-  find("confirm").onclick = () => label(confirmed(open));
-  find("reject").onclick = () => label(opposite(confirmed(open)));
+  find("defect").onclick = () => label("anomalous");
+  find("good-part").onclick = () => label("normal");
   find("unlabel").onclick = () => label(null);
   find("detail").onclose = () => { open = null; };
 }
@@ -48,10 +46,10 @@ export function openNewest() {
 // Keys while a verdict is open; returns whether it was one.
 export function key(name) {
   if (!open) return false;
-  const ready = !find("confirm").disabled;
+  const ready = !find("defect").disabled;
   const actions = {
-    ArrowLeft: () => step(-1), ArrowRight: () => step(1), c: () => ready && label(confirmed(open)),
-    r: () => ready && label(opposite(confirmed(open))), u: () => label(null),
+    ArrowLeft: () => step(-1), ArrowRight: () => step(1), c: () => ready && label("anomalous"),
+    r: () => ready && label("normal"), u: () => label(null),
   };
   actions[name]?.();
   return name in actions;
@@ -94,7 +92,7 @@ function item(record, existing) {
   find(".kind").className = `kind ${record.verdict}`;
   find(".score").textContent = `${score(record.score)} / ${score(record.threshold)}`;
   find(".place").textContent = `${record.camera}, ${clock(record.timestamp_ns)}`;
-  find(".label").textContent = record.label ? `✓ ${named(record.label)}` : "";
+  find(".label").textContent = record.label ? `labelled ${named(record.label)}` : "";
   find("button").onclick = () => show(record, rows);
   if (!existing) picture(find("img"), record);
   return part;
@@ -116,7 +114,7 @@ function show(record, list = opened) {
   image.alt = `${record.camera}: the part and its heat map`;
   // What is labelled is what is seen: not before its picture is there.
   image.removeAttribute("src");
-  const ready = (there) => { find("confirm").disabled = find("reject").disabled = !there; };
+  const ready = (there) => { find("defect").disabled = find("good-part").disabled = !there; };
   ready(!uncertain(record));
   image.onload = () => ready(true);
   image.onerror = () => { image.hidden = true; find("detail-none").hidden = false; ready(true); };
@@ -127,8 +125,6 @@ function show(record, list = opened) {
     ["steps of the search", String(record.steps)], ["ms to the verdict", ms(record.latency_ms.total)],
     ["part", record.signal ?? "–"], ["id", record.id],
   ]);
-  find("confirm").textContent = `Confirm: ${named(confirmed(record))} (C)`;
-  find("reject").textContent = `Reject: ${named(opposite(confirmed(record)))} (R)`;
   told(record);
   const at = opened.indexOf(record);
   find("newer-one").disabled = at <= 0;
@@ -137,7 +133,7 @@ function show(record, list = opened) {
 }
 
 function told(record) {
-  find("detail-label").textContent = record.label ? `Labelled by a person: ${named(record.label)}.` : "Not labelled yet.";
+  find("detail-label").textContent = record.label ? `Labelled by a person: ${named(record.label)}.` : "What is this part? Not labelled yet.";
   find("unlabel").disabled = !record.label;
 }
 

@@ -58,7 +58,7 @@ def test_each_camera_shows_its_frame_its_state_and_its_scores(page):
     playwright.expect(page.locator("#running")).to_have_text("● inspecting")
 
 
-def test_a_verdict_is_rejected_by_keyboard_and_kept_as_a_label(page, served):
+def test_a_part_is_called_good_or_defect_by_keyboard_and_that_is_kept_as_a_label(page, served):
     page.locator("#list li").first.wait_for()
     page.keyboard.press("f")
     playwright.expect(page.locator("#detail")).to_be_visible()
@@ -72,10 +72,25 @@ def test_a_verdict_is_rejected_by_keyboard_and_kept_as_a_label(page, served):
     page.keyboard.press("c")
     playwright.expect(page.locator("#detail-label")).to_have_text("Labelled by a person: defect.")
     page.keyboard.press("u")
-    playwright.expect(page.locator("#detail-label")).to_have_text("Not labelled yet.")
+    playwright.expect(page.locator("#detail-label")).to_contain_text("Not labelled yet.")
+    page.get_by_role("button", name="Defect (C)").click()
+    playwright.expect(page.locator("#detail-label")).to_have_text("Labelled by a person: defect.")
+    page.get_by_role("button", name="Good part (R)").click()
+    playwright.expect(page.locator("#detail-label")).to_have_text("Labelled by a person: good part.")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     playwright.expect(page.locator("#detail")).to_be_hidden()
+
+
+def test_the_buttons_mean_the_same_on_a_part_that_was_passed(page, served, monkeypatch):
+    monkeypatch.setattr(served.station.inspector, "_raw_threshold", 1e9)
+    page.locator("#of-kind").select_option("0")
+    passed = page.locator("#list li", has_text="normal").first
+    uid = passed.get_attribute("data-id")
+    passed.locator("button").click()
+    page.get_by_role("button", name="Defect (C)").click()
+    playwright.expect(page.locator("#detail-label")).to_have_text("Labelled by a person: defect.")
+    assert next(served.station.history.records(Query(uid=uid)))["label"] == "anomalous"
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024), (1280, 800), (640, 360)])
@@ -84,7 +99,7 @@ def test_what_is_done_with_a_part_is_in_reach_on_every_screen(page, width, heigh
     page.locator("#list li").first.wait_for()
     page.keyboard.press("f")
     page.wait_for_function("() => document.getElementById('detail-picture').naturalWidth > 200")
-    for name in ("confirm", "reject", "unlabel", "newer-one", "older-one"):
+    for name in ("defect", "good-part", "unlabel", "newer-one", "older-one"):
         playwright.expect(page.locator(f"#{name}")).to_be_in_viewport(ratio=1)
 
 
