@@ -12,7 +12,11 @@ export function begin() {
     if (event.target.returnValue === "yes") declare(true);
     event.target.returnValue = "";
   };
-  find("reload").onclick = () => post("/api/reload", {}).catch((error) => { find("swap-state").textContent = error.message; });
+  find("reload").onclick = () => find("reloading").showModal();
+  find("reloading").onclose = (event) => {
+    if (event.target.returnValue === "yes") reload();
+    event.target.returnValue = "";
+  };
 }
 
 export function update({ good, swap }) {
@@ -31,7 +35,7 @@ function told(good) {
   const frames = `${count(good.frames)} frames`;
   if (good.state === "on") return `Good period ${good.name}: ${frames} so far.`;
   if (good.state === "storing") return `Good period ${good.name}: storing the last of ${frames}.`;
-  if (good.complete) return `${frames} in ${good.folder}. Next: ganspect calibrate BUNDLE ${good.folder}, then take the bundle anew.`;
+  if (good.complete) return `${frames} in ${good.folder}. Next: ganspect calibrate BUNDLE ${good.folder}, then reload the bundle.`;
   return good.name ? `Good period ${good.name} cannot be used: ${good.reason}.` : "No good period was declared since the start.";
 }
 
@@ -40,5 +44,13 @@ async function declare(begins) {
     await post("/api/good", { on: begins });
   } catch (error) {
     find("good-state").textContent = error.message;
+  }
+}
+
+async function reload() {
+  try {
+    await post("/api/reload", {});
+  } catch (error) {
+    find("swap-state").textContent = error.message;
   }
 }

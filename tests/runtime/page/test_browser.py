@@ -118,6 +118,20 @@ def test_pausing_asks_first_and_goes_on_with_a_tap(page, served):
     assert not served.station.paused
 
 
+def test_a_bundle_is_reloaded_only_when_it_is_said_twice(page, served, monkeypatch):
+    asked: list[bool] = []
+    monkeypatch.setattr(served.station, "reload", lambda: asked.append(True))
+    page.get_by_role("button", name="Reload bundle").click()
+    playwright.expect(page.get_by_role("button", name="Keep the present bundle")).to_be_focused()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#reloading")).to_be_hidden()
+    assert not asked
+    page.get_by_role("button", name="Reload bundle").click()
+    with page.expect_response("**/api/reload"):
+        page.locator("#reloading").get_by_role("button", name="Reload", exact=True).click()
+    assert asked == [True]
+
+
 def test_an_output_says_why_it_is_away_and_how_many_parts_went_by(page, served, monkeypatch):
     away = "the PLC at 10.0.0.7:502 cannot be reached"
     figures = {"late": 2, "dropped": 6, "failed": 12, "waiting": 1, "beats": 0, "delay_p50_ms": None}
