@@ -131,6 +131,9 @@ class _StationCollector(Collector):
         yield owed
         yield delivered
         yield failures
+        pictures = self._station.sinks.pictures
+        for name, meaning in (("saved", "Pictures that were written"), ("dropped", "Pictures that were not")):
+            yield _counter(f"pictures_{name}", meaning, "sink", [(one.name, getattr(one, name)) for one in pictures])
 
     def _acting(self) -> Iterator[Metric]:
         """Yield what rejects parts and what says that one is there."""

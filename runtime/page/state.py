@@ -17,6 +17,7 @@ from ganspect.runtime.page.health import health_of
 from ganspect.runtime.page.pictures import LivePictures
 from ganspect.runtime.page.series import Series
 from ganspect.runtime.percentiles import p50_p99
+from ganspect.runtime.sinks.pictures import Pictures
 from ganspect.runtime.station.station import Station
 
 _FRESH_S = 0.5
@@ -116,7 +117,8 @@ class States:
                 }
                 for one in self._station.sinks.status()
             ]
-        return self._sinks
+        # Those that write pictures look into no history: they are asked each time.
+        return [*self._sinks, *(_pictures(one) for one in self._station.sinks.pictures)]
 
 
 def about(judged: Judged) -> dict[str, Any]:
@@ -130,6 +132,10 @@ def about(judged: Judged) -> dict[str, Any]:
         "outcome": verdict.outcome,
         "timestamp_ns": judged.entry.timestamp_ns,
     }
+
+
+def _pictures(sink: Pictures) -> dict[str, Any]:
+    return {"name": sink.name, "owed": sink.waiting, "delivered": sink.saved, "error": sink.lost, "note": ""}
 
 
 def _drift(status: DriftStatus) -> dict[str, Any]:

@@ -45,10 +45,18 @@ class Pictures:
     Attributes:
         saved: pairs of pictures that were written.
         dropped: that were not, since too many waited or the disk was full.
+        name: of the sink.
     """
 
     def __init__(
-        self, folder: Path, grid: TileGrid, *, heat_scale: float, quota_bytes: int, verdicts: tuple[str, ...]
+        self,
+        folder: Path,
+        grid: TileGrid,
+        *,
+        heat_scale: float,
+        quota_bytes: int,
+        verdicts: tuple[str, ...],
+        name: str = "pictures",
     ) -> None:
         """Begin.
 
@@ -58,11 +66,14 @@ class Pictures:
             heat_scale: residual that is drawn in the hottest colour.
             quota_bytes: that all pictures may take; the oldest go first.
             verdicts: kinds of which pictures are kept.
+            name: of the sink.
 
         Raises:
             OutputError: the folder cannot be written.
         """
+        self.name = name
         self.saved = self.dropped = 0
+        self._why = ""
         self._folder = require_writable(folder)
         self._grid = grid
         self._heat_scale = heat_scale
@@ -90,7 +101,17 @@ class Pictures:
         try:
             self._waiting.put_nowait(_Picture(entry, frame, verdict, self._grid, self._heat_scale))
         except queue.Full:
-            self.dropped += 1
+            self.dropped, self._why = self.dropped + 1, "the disk cannot keep up"
+
+    @property
+    def waiting(self) -> int:
+        """Return how many are to be written."""
+        return self._waiting.qsize()
+
+    @property
+    def lost(self) -> str:
+        """Return how many were dropped and why the last one was; empty when none was."""
+        return f"{self.dropped:,} dropped, {self._why}" if self.dropped else ""
 
     def heat_path(self, camera: str, timestamp_ns: int, uid: str) -> Path:
         """Return where a verdict's picture with its heat map lies, if it was kept and is not gone."""
@@ -109,8 +130,8 @@ class Pictures:
                 self._save(picture)
                 self.saved += 1
             except Exception as error:  # a picture that cannot be written costs no verdict
-                self.dropped += 1
-                if (text := self._rarely.text("pictures", one_line(error))) is not None:
+                self.dropped, self._why = self.dropped + 1, one_line(error)
+                if (text := self._rarely.text("pictures", self._why)) is not None:
                     _log.error("a picture is lost: %s", text)
 
     def _save(self, picture: _Picture) -> None:

@@ -132,4 +132,5 @@ def _pictures(settings: PicturesSettings, data: Path, inspector: Inspector) -> P
         heat_scale=inspector.heat_scale(),
         quota_bytes=round(settings.quota_mb * _MB),
         verdicts=settings.verdicts,
+        name=settings.name or settings.kind,
     )

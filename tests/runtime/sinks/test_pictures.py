@@ -73,3 +73,5 @@ def test_too_many_at_once_are_dropped_and_counted(make, inspector, scratched_fra
     pictures.close()
     assert pictures.saved + pictures.dropped == 500
     assert pictures.dropped > 0
+    assert pictures.lost == f"{pictures.dropped:,} dropped, the disk cannot keep up"
+    assert pictures.waiting == 0
