@@ -15,9 +15,11 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from ganspect.runtime.capture.source import Shot
 
+Policy = Literal["latest", "every", "trigger"]
 Bell = threading.Condition
 """Rung when a frame arrives or is taken; the buffers of a station share one."""
 
@@ -60,8 +62,11 @@ class Buffer(ABC):
     """Frames between one camera's thread and the inspection.
 
     Attributes:
+        policy: as the station file names it.
         dropped: frames that were not taken in time.
     """
+
+    policy: ClassVar[Policy]
 
     def __init__(self, bell: Bell) -> None:
         """Begin empty; `bell` is shared with the other buffers."""
@@ -97,6 +102,8 @@ class Buffer(ABC):
 class LatestBuffer(Buffer):
     """Holds the freshest frame."""
 
+    policy = "latest"
+
     def __init__(self, bell: Bell) -> None:
         """Begin empty."""
         super().__init__(bell)
@@ -124,6 +131,8 @@ class LatestBuffer(Buffer):
 
 class EveryBuffer(Buffer):
     """Holds all frames in order; when it is full, the source waits."""
+
+    policy = "every"
 
     def __init__(self, bell: Bell, capacity: int = 8) -> None:
         """Begin empty, with room for `capacity` frames."""
@@ -159,6 +168,8 @@ class TriggerBuffer(Buffer):
     Attributes:
         missed: signals whose part nobody has seen: no frame came in time, or too many waited.
     """
+
+    policy = "trigger"
 
     def __init__(
         self,

@@ -79,7 +79,8 @@ class States:
         }
 
     def _camera(self, name: str) -> dict[str, Any]:
-        status, counts = self._station.cameras.feeds[name].status(), self._station.counts.of(name)
+        feed, counts = self._station.cameras.feeds[name], self._station.counts.of(name)
+        status = feed.status()
         p50_ms, p99_ms = p50_p99(counts.latency_ms)
         return {
             "name": name,
@@ -92,7 +93,10 @@ class States:
             "frames": status.frames,
             "verdicts": {kind: counts.verdicts[kind] for kind in ("normal", "anomalous", "undecided")},
             "flagged": counts.verdicts["anomalous"] + counts.verdicts["undecided"],
+            "policy": feed.buffer.policy,
             "dropped": status.dropped,
+            # What a camera's driver has dropped never came.
+            "dropped_share": status.dropped / max(status.frames, status.dropped, 1),
             "unusable": counts.unusable + status.skipped,
             "reason": counts.reason,
             "failures": status.failures,

@@ -1,6 +1,6 @@
 // A card for each camera: its newest frame, its scores, its figures.
 import { draw } from "/static/chart.js";
-import { SIGNS, STATES, count, describe, ms, rate, score, share } from "/static/words.js";
+import { SIGNS, STATES, count, describe, ms, percent, rate, score, share } from "/static/words.js";
 
 const KEPT_S = 900;
 const cards = new Map();
@@ -66,11 +66,11 @@ class Card {
       ["ms, half / 99% within", `${ms(camera.latency_p50_ms)} / ${ms(camera.latency_p99_ms)}`],
       ["flagged", `${count(camera.flagged)} (${share(camera.flagged, judged)})`],
       ["judged", count(judged)],
-      ["dropped", count(camera.dropped)],
+      ["dropped", camera.dropped ? `${count(camera.dropped)} (${percent(camera.dropped_share)})` : "0", loses(camera) ? "bad" : ""],
       ["unusable", count(camera.unusable), camera.unusable ? "bad" : ""],
       ...(camera.trigger ? [["signals, missed", `${count(camera.trigger.signals)}, ${count(camera.trigger.missed)}`,
         camera.trigger.missed ? "bad" : ""]] : []),
-      ...(camera.clipped_share > 0.01 ? [["beyond range", share(camera.clipped_share, 1), "bad"]] : []),
+      ...(camera.clipped_share > 0.01 ? [["beyond range", percent(camera.clipped_share), "bad"]] : []),
       ...(camera.drift ? [["drift", camera.drift.text, camera.drift.alarmed ? "bad" : ""]] : []),
     ]);
     this.add(state.points[this.name] ?? [], state.now_ns / 1e9);
@@ -119,6 +119,11 @@ class Card {
     caption.className = `verdict ${about.verdict}`;
     caption.textContent = `${SIGNS[about.verdict]} ${about.verdict}  ${score(about.score)} / ${score(about.threshold)}`;
   }
+}
+
+// Dropping is what `latest` is for, up to a half; with any other policy each frame counts.
+function loses({ policy, dropped, dropped_share: share }) {
+  return policy === "latest" ? share > 0.5 : dropped > 0;
 }
 
 function notice(camera, state) {

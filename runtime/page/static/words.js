@@ -11,7 +11,8 @@ export const ms = (value) => (value === null ? "–" : `${value < 100 ? value.to
 export const rate = (value) => (value === null ? "–" : value.toFixed(1));
 export const count = (value) => value.toLocaleString();
 export const parts = (value) => `${count(value)} part${value === 1 ? "" : "s"}`;
-export const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
+export const percent = (value) => (value > 0 && value < 0.0005 ? "<0.1%" : `${(100 * value).toFixed(value < 0.1 ? 1 : 0)}%`);
+export const share = (part, whole) => (whole ? percent(part / whole) : "–");
 export const clock = (ns) => new Date(ns / 1e6).toLocaleTimeString([], { hour12: false });
 export const day = (ns) => new Date(ns / 1e6).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hour12: false });
 

@@ -145,6 +145,22 @@ def test_an_output_says_why_it_is_away_and_how_many_parts_went_by(page, served, 
     playwright.expect(row.locator("td").last).to_have_text("✕ safe state: paused; 6 parts NOT rejected; 2 late")
 
 
+@pytest.mark.parametrize(
+    ("policy", "dropped", "words", "marked"),
+    [("latest", 5459, "5,459 (40%)", False), ("latest", 8000, "8,000 (59%)", True), ("trigger", 3, "3 (<0.1%)", True)],
+)
+def test_the_share_of_dropped_frames_is_marked_where_it_is_too_much(
+    page, served, monkeypatch, policy, dropped, words, marked
+):
+    feed = served.station.cameras.feeds["left"]
+    status = replace(feed.status(), frames=13_600, dropped=dropped)
+    monkeypatch.setattr(feed, "status", lambda: status)
+    monkeypatch.setattr(feed.buffer, "policy", policy)
+    figure = page.locator("[data-camera=left] .figures div", has=page.get_by_text("dropped", exact=True))
+    playwright.expect(figure.locator("dd")).to_have_text(words)
+    playwright.expect(figure).to_have_class("bad" if marked else "")
+
+
 def test_light_and_dark_and_the_plain_picture(page):
     ground = "() => getComputedStyle(document.body).backgroundColor"
     seen = {page.evaluate(ground)}
