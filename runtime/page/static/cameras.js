@@ -50,7 +50,8 @@ class Card {
   }
 
   take(camera, state) {
-    const [word, kind] = STATES[camera.state];
+    const resting = state.paused && camera.state === "live";
+    const [word, kind] = resting ? ["❚❚ paused", "bad"] : STATES[camera.state];
     const chip = this.find(".state");
     chip.textContent = word;
     chip.className = `chip state ${kind}`;
@@ -62,7 +63,7 @@ class Card {
     error.hidden = !error.textContent;
     const judged = Object.values(camera.verdicts).reduce((sum, one) => sum + one, 0);
     describe(this.find(".figures"), [
-      ["frames/s in, judged", `${rate(camera.frames_per_s)}, ${rate(camera.verdicts_per_s)}`],
+      ["frames/s in, judged", `${rate(camera.frames_per_s)}, ${state.paused ? "paused" : rate(camera.verdicts_per_s)}`],
       ["ms, half / 99% within", `${ms(camera.latency_p50_ms)} / ${ms(camera.latency_p99_ms)}`],
       ["flagged", `${count(camera.flagged)} (${share(camera.flagged, judged)})`],
       ["judged", count(judged)],

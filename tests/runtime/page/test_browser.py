@@ -112,9 +112,14 @@ def test_pausing_asks_first_and_goes_on_with_a_tap(page, served):
     page.locator("#pausing").get_by_role("button", name="Pause", exact=True).tap()
     playwright.expect(page.locator("#running")).to_have_text("❚❚ paused")
     assert served.station.paused
-    playwright.expect(page.locator("[data-camera=left] .empty")).to_have_text("inspection is paused")
+    card = page.locator("[data-camera=left]")
+    playwright.expect(card.locator(".empty")).to_have_text("inspection is paused")
+    playwright.expect(card.locator(".state")).to_have_text("❚❚ paused")
+    playwright.expect(card.locator(".verdict")).to_have_css("opacity", "0.5")
+    playwright.expect(card.locator(".figures dd").first).to_contain_text(", paused")
     page.locator("#pause").tap()
     playwright.expect(page.locator("#running")).to_have_text("● inspecting")
+    playwright.expect(card.locator(".state")).to_have_text("● live")
     assert not served.station.paused
 
 
