@@ -108,6 +108,7 @@ function show(record, list = opened) {
   opened = list;
   find("detail-title").textContent = `${SIGNS[record.verdict]} ${record.verdict}`;
   find("detail-title").className = record.verdict;
+  find("detail-why").hidden = record.outcome !== "budget";
   const image = find("detail-picture");
   find("detail-none").hidden = uncertain(record);
   image.hidden = !uncertain(record);

@@ -82,6 +82,26 @@ def test_a_part_is_called_good_or_defect_by_keyboard_and_that_is_kept_as_a_label
     playwright.expect(page.locator("#detail")).to_be_hidden()
 
 
+def test_a_part_whose_search_was_not_finished_says_why(page):
+    def undecided(route):
+        answer = route.fetch()
+        records = [
+            {**one, "verdict": "undecided", "outcome": "budget", "score": None} for one in answer.json()["verdicts"]
+        ]
+        route.fulfill(response=answer, json={"verdicts": records})
+
+    page.locator("#list li").first.wait_for()
+    page.keyboard.press("f")
+    playwright.expect(page.locator("#detail-title")).to_have_text("▲ anomalous")
+    playwright.expect(page.locator("#detail-why")).to_be_hidden()
+    page.keyboard.press("Escape")
+    page.route("**/api/verdicts?*", undecided)
+    page.locator("#list li", has_text="undecided").first.wait_for()
+    page.keyboard.press("f")
+    playwright.expect(page.locator("#detail-title")).to_have_text("◆ undecided")
+    playwright.expect(page.locator("#detail-why")).to_contain_text("ran out of its time budget; not finished")
+
+
 def test_the_buttons_mean_the_same_on_a_part_that_was_passed(page, served, monkeypatch):
     monkeypatch.setattr(served.station.inspector, "_raw_threshold", 1e9)
     page.locator("#of-kind").select_option("0")
