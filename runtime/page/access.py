@@ -136,9 +136,12 @@ class Guard:
             return None
         if path == "/" and request.method == "GET":
             return RedirectResponse("/login", 303)
-        if "authorization" in request.headers:
+        given = request.headers.get("authorization")
+        if given is not None:
             self._tell(f"a wrong token was given from {request.client.host if request.client else 'nowhere'}")
-        return JSONResponse({"error": "a token is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+        bearer = given is not None and given.partition(" ")[0].lower() == "bearer"
+        reason = "the token that was given is not the right one" if bearer else "a token is needed"
+        return JSONResponse({"error": reason}, 401, {"WWW-Authenticate": "Bearer"})
 
     def _tell(self, words: str) -> None:
         if (text := self._rarely.text("page", words)) is not None:

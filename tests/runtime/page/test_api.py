@@ -295,7 +295,10 @@ def test_a_token_is_asked_for(serve, monkeypatch):
         assert status == 303
         assert headers["location"] == "/login"
         assert served.ask("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
-        assert served.ask("GET", "/metrics", headers={"Authorization": "Bearer wrong"})[0] == 401
+        for given, said in (("Bearer wrong", b"not the right one"), ("Basic d3Jvbmc=", b"a token is needed")):
+            status, _, content = served.ask("GET", "/metrics", headers={"Authorization": given})
+            assert status == 401
+            assert said in content
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         status, headers, content = served.ask("POST", "/login", content=b"token=wrong", headers=form)
         assert status == 401
