@@ -1,6 +1,6 @@
 // A card for each camera: its newest frame, its scores, its figures.
 import { draw } from "/static/chart.js";
-import { SIGNS, STATES, count, describe, ms, percent, rate, score, share } from "/static/words.js";
+import { STATES, count, describe, ms, percent, rate, score, share, signed, spans } from "/static/words.js";
 
 const KEPT_S = 900;
 const cards = new Map();
@@ -64,7 +64,7 @@ class Card {
     const judged = Object.values(camera.verdicts).reduce((sum, one) => sum + one, 0);
     describe(this.find(".figures"), [
       ["frames/s in, judged", `${rate(camera.frames_per_s)}, ${state.paused ? "paused" : rate(camera.verdicts_per_s)}`],
-      ["ms, half / 99% within", `${ms(camera.latency_p50_ms)} / ${ms(camera.latency_p99_ms)}`],
+      ["ms, median / p99", `${ms(camera.latency_p50_ms)} / ${ms(camera.latency_p99_ms)}`],
       ["flagged", `${count(camera.flagged)} (${share(camera.flagged, judged)})`],
       ["judged", count(judged)],
       ["dropped", camera.dropped ? `${count(camera.dropped)} (${percent(camera.dropped_share)})` : "0", loses(camera) ? "bad" : ""],
@@ -118,7 +118,7 @@ class Card {
     figure.classList.add(about.verdict);
     const caption = this.find(".verdict");
     caption.className = `verdict ${about.verdict}`;
-    caption.textContent = `${SIGNS[about.verdict]} ${about.verdict}  ${score(about.score)} / ${score(about.threshold)}`;
+    spans(caption, [signed(about.verdict), `${score(about.score)} / ${score(about.threshold)}`]);
   }
 }
 

@@ -1,6 +1,6 @@
 // Good periods, from which a threshold is taken, and the bundle that judges.
 import { post } from "/static/api.js";
-import { count } from "/static/words.js";
+import { count, time } from "/static/words.js";
 
 const find = (id) => document.getElementById(id);
 const BUSY = { asked: "asked for", loading: "loaded and tried", ready: "ready", trial: "on trial" };
@@ -27,7 +27,7 @@ export function update({ good, swap }) {
   const busy = BUSY[swap.state];
   find("reload").disabled = swap.state !== "idle";
   find("swap-state").textContent = busy ? `Another bundle is ${busy}.`
-    : swap.error ? `Refused: ${swap.error}` : `Bundle ${swap.bundle}, calibrated ${new Date(swap.calibration).toLocaleString()}.`;
+    : swap.error ? `Refused: ${swap.error}` : `Bundle ${swap.bundle}, calibrated ${time(Date.parse(swap.calibration))}.`;
   find("swap-state").className = swap.error && !busy ? "error" : "";
 }
 

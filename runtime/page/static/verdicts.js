@@ -1,6 +1,6 @@
 // The list of last verdicts, and one of them in large, where a person says what the part is.
 import { get, post } from "/static/api.js";
-import { SIGNS, clock, day, describe, ms, score } from "/static/words.js";
+import { describe, ms, score, signed, time, today } from "/static/words.js";
 
 const find = (id) => document.getElementById(id);
 const PAGE = 30;
@@ -88,10 +88,10 @@ function item(record, existing) {
   const part = existing ?? document.getElementById("verdict").content.cloneNode(true).firstElementChild;
   const find = (what) => part.querySelector(what);
   part.dataset.id = record.id;
-  find(".kind").textContent = `${SIGNS[record.verdict]} ${record.verdict}`;
+  find(".kind").textContent = signed(record.verdict);
   find(".kind").className = `kind ${record.verdict}`;
   find(".score").textContent = `${score(record.score)} / ${score(record.threshold)}`;
-  find(".place").textContent = `${record.camera}, ${clock(record.timestamp_ns)}`;
+  find(".place").textContent = `${record.camera}, ${today(record.timestamp_ns / 1e6)}`;
   find(".label").textContent = record.label ? `labelled ${named(record.label)}` : "";
   find("button").onclick = () => show(record, rows);
   if (!existing) picture(find("img"), record);
@@ -106,7 +106,7 @@ function picture(image, record) {
 function show(record, list = opened) {
   open = record;
   opened = list;
-  find("detail-title").textContent = `${SIGNS[record.verdict]} ${record.verdict}`;
+  find("detail-title").textContent = signed(record.verdict);
   find("detail-title").className = record.verdict;
   find("detail-why").hidden = record.outcome !== "budget";
   const image = find("detail-picture");
@@ -121,7 +121,7 @@ function show(record, list = opened) {
   image.onerror = () => { image.hidden = true; find("detail-none").hidden = false; ready(true); };
   if (uncertain(record)) image.src = `/api/verdicts/${record.id}/picture.jpg`;
   describe(find("detail-facts"), [
-    ["camera", record.camera], ["time", day(record.timestamp_ns)],
+    ["camera", record.camera], ["time", time(record.timestamp_ns / 1e6)],
     ["score / threshold", `${score(record.score)} / ${score(record.threshold)}`],
     ["steps of the search", String(record.steps)], ["ms to the verdict", ms(record.latency_ms.total)],
     ["part", record.signal ?? "–"], ["id", record.id],

@@ -82,14 +82,14 @@ def test_a_part_is_called_good_or_defect_by_keyboard_and_that_is_kept_as_a_label
     playwright.expect(page.locator("#detail")).to_be_hidden()
 
 
-def test_a_part_whose_search_was_not_finished_says_why(page):
-    def undecided(route):
-        answer = route.fetch()
-        records = [
-            {**one, "verdict": "undecided", "outcome": "budget", "score": None} for one in answer.json()["verdicts"]
-        ]
-        route.fulfill(response=answer, json={"verdicts": records})
+def undecided(route):
+    """Answer as if no search had been finished."""
+    answer = route.fetch()
+    told = {"verdict": "undecided", "outcome": "budget", "score": None, "label": "normal"}
+    route.fulfill(response=answer, json={"verdicts": [{**one, **told} for one in answer.json()["verdicts"]]})
 
+
+def test_a_part_whose_search_was_not_finished_says_why(page):
     page.locator("#list li").first.wait_for()
     page.keyboard.press("f")
     playwright.expect(page.locator("#detail-title")).to_have_text("▲ anomalous")
@@ -207,6 +207,31 @@ def test_nothing_is_wider_than_a_small_screen(page):
             "() => [...document.querySelectorAll('button')].filter(b => b.offsetParent && b.offsetHeight < 40).length"
         )
         assert small == 0
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_sign_and_word_are_on_one_line_and_nothing_is_clipped(page, width):
+    page.route("**/api/verdicts?*", undecided)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.locator("#list li", has_text="undecided").first.wait_for()
+    playwright.expect(page.locator("[data-camera=left] .verdict")).to_contain_text("anomalous")
+    script = """() => [...document.querySelectorAll("#list .line span, .camera .verdict span")].filter(
+        (one) => one.getClientRects().length && one.offsetHeight > 1.6 * parseFloat(getComputedStyle(one).fontSize)
+    ).map((one) => one.textContent)"""
+    assert page.evaluate(script) == []
+    list_, card = page.locator("#list"), page.locator("#list button").first
+    assert page.evaluate("list => list.scrollWidth <= list.clientWidth", list_.element_handle())
+    assert card.bounding_box()["x"] + card.bounding_box()["width"] < (
+        list_.bounding_box()["x"] + list_.evaluate("list => list.clientWidth")
+    )
+
+
+def test_times_are_written_in_one_way(page):
+    written = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+    playwright.expect(page.locator("#swap-state")).to_have_text(re.compile(f"calibrated {written.pattern}\\.$"))
+    page.locator("#list li").first.wait_for()
+    page.keyboard.press("f")
+    playwright.expect(page.locator("#detail-facts div", has_text="time").first.locator("dd")).to_have_text(written)
 
 
 def test_a_station_that_has_ended_is_said(browser, serve):
