@@ -113,12 +113,14 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 _REASONS = {
-    "tuple_type": "a list was expected, such as [64, 64]",
+    "tuple_type": "a list was expected, such as [64, 64] or [{…}, {…}]",
     "missing": "a value is missing",
     "union_tag_not_found": "a 'kind' is missing",
     "bool_type": "true or false was expected",
     "finite_number": "a finite number was expected",
     "model_type": "a section of settings was expected, not a value",
+    "model_attributes_type": "a section of settings was expected, such as {kind: …}",
+    "too_short": "the list has too few entries",
 }
 
 

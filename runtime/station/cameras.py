@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ganspect.errors import SignalError
+from ganspect.errors import SignalError, SourceError
 from ganspect.runtime.capture import open_source
 from ganspect.runtime.capture.address import Address
 from ganspect.runtime.capture.buffers import (
@@ -83,7 +83,10 @@ class Cameras:
             if address.kind == "absent" or (
                 address.kind == "watch" and address.path and not os.path.isdir(address.path)
             ):
-                open_source(address, camera.source_settings()).close()  # says what is wrong with it
+                try:
+                    open_source(address, camera.source_settings()).close()  # says what is wrong with it
+                except SourceError as error:
+                    raise SourceError(f"camera {camera.name}: {error}") from error
             opening = self._opening(camera, address)
             buffer = _buffer(camera, address, self._bell, partial(on_missed, camera.name))
             if camera.trigger is not None and isinstance(buffer, TriggerBuffer):

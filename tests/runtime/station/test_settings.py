@@ -199,3 +199,15 @@ def test_a_host_is_a_name_or_an_address_alone(tmp_path, host):
 def test_hosts_by_name_and_by_either_address(tmp_path, host):
     outputs = f"outputs: [{{kind: modbus, host: {host!r}, coil: 1}}]\n"
     assert read_station(written(tmp_path, HEAD + CAMERAS + outputs)).outputs[0].host == host
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("cameras: []\n", "'cameras': the list has too few entries"),
+        ("cameras: line.avi\n", "'cameras': a list was expected, such as [64, 64] or [{…}, {…}]"),
+        (f"{CAMERAS}sinks: [jsonl]\n", "'sinks.0': a section of settings was expected, such as {kind: …}"),
+    ],
+)
+def test_what_is_no_list_and_no_section_is_said_in_plain_words(tmp_path, content, why):
+    assert why in refusal(tmp_path, HEAD + content)

@@ -377,7 +377,7 @@ def test_two_stations_do_not_share_a_folder(station_file, started, video_file):
 
 
 def test_a_source_that_cannot_exist_is_refused_before_anything_starts(station_file, tmp_path):
-    with pytest.raises(SourceError, match=r"nowhere\.avi' does not exist"):
+    with pytest.raises(SourceError, match=r"camera a: .*nowhere\.avi' does not exist"):
         Station.open(read_station(station_file("name: a, source: nowhere.avi")), tmp_path)
     with pytest.raises(SourceError, match="there is no such folder"):
         Station.open(read_station(station_file("name: a, source: 'watch:nowhere'")), tmp_path)
