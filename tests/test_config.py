@@ -106,7 +106,8 @@ def test_an_impossible_size_names_the_limit(recipe_file, size, limit):
 
 def test_a_size_of_one_number_is_refused(recipe_file):
     assert "'image.size_hw.1': a value is missing" in _refusal(recipe_file, "image.size_hw=[64]")
-    assert "a list was expected, such as [64, 64] or [{…}, {…}] (given: 64)" in _refusal(recipe_file, "image.size_hw=64")
+    refusal = _refusal(recipe_file, "image.size_hw=64")
+    assert "a list was expected, such as [64, 64] or [{…}, {…}] (given: 64)" in refusal
 
 
 @pytest.mark.parametrize("setting", ["score.kappa=.inf", "search.learning_rate=.nan"])

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -79,6 +80,7 @@ def _nothing_seen(station: Station) -> str:
 
 @contextmanager
 def _only_one(settings: StationSettings) -> Iterator[None]:
+    fresh = not settings.data.exists()
     folder = require_writable(settings.data)
     try:
         lock = (folder / _LOCK).open("w")
@@ -91,7 +93,11 @@ def _only_one(settings: StationSettings) -> Iterator[None]:
             raise OutputError(
                 f"another station is running with the data folder {folder}; stop it, or give this one its own"
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            if fresh and [path.name for path in folder.iterdir()] == [_LOCK]:  # it was refused: leave nothing behind
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

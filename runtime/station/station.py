@@ -125,8 +125,6 @@ class Station:
             GanspectError: the bundle, the data folder or a file that a camera names cannot be used.
         """
         with ExitStack() as opened:
-            history = opened.enter_context(History.open(settings.data / HISTORY))
-            history.note("station", settings.name)
             names = [camera.name for camera in settings.cameras]
             outputs = Outputs(settings.outputs, station=settings.name, cameras=names)
             opened.callback(outputs.close)
@@ -134,6 +132,8 @@ class Station:
             frames: dict[str, Frame] = {}
             swap = swap_of(settings, frames)
             opened.callback(swap.close)
+            history = opened.enter_context(History.open(settings.data / HISTORY))
+            history.note("station", settings.name)
             sinks = Sinks(
                 settings.sinks, data=settings.data, station=settings.name, history=history, inspector=swap.inspector
             )

@@ -356,6 +356,19 @@ def test_the_log_can_be_json(station_file, image_folder):
     assert any("runs with onnxruntime" in event["message"] for event in events)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_station_that_is_refused_leaves_nothing_behind(station_file, tmp_path, there):
+    if there:
+        (tmp_path / "data").mkdir()
+    path = station_file("name: a, source: nowhere.avi")
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert (tmp_path / "data").exists() == there
+    assert not list(tmp_path.glob("data/history*"))
+
+
 def test_a_station_that_could_read_nothing_does_not_end_well(station_file, tmp_path):
     (tmp_path / "line.avi").write_text("no video")
     path = station_file(f"name: a, source: {tmp_path / 'line.avi'}")
