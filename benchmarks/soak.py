@@ -42,7 +42,8 @@ from ganspect.runtime.machine import machine
 SLOPE_LIMIT_KB = 256.0
 """Per 100,000 frames, for the upper end of the interval: 80 MB in a year at one frame a second."""
 SLOPE_FROM = 200_000
-"""Frames from which on the slope is judged: before that the caches and lists fill whose size is limited."""
+"""Frames of warm-up, and so a million in all, from which on the slope is judged: before that the caches and lists fill
+whose size is limited, and the allocator takes its last large pieces."""
 _WARM_UP = 0.2
 _BLOCKS = 40
 _EVERY_S = 0.5
@@ -177,7 +178,7 @@ def figures(samples: Sequence[Sample], status: int) -> dict[str, Any]:
     grown = {name: _slope_of(after, name) for name in ("rss_kb", "anonymous_kb")}
     most = {name: _most(after, name) for name in ("descriptors", "threads")}
     seconds = last.at_s - samples[0].at_s
-    judged = last.frames >= SLOPE_FROM
+    judged = first.frames >= SLOPE_FROM
     flat = grown["rss_kb"].high <= SLOPE_LIMIT_KB or not judged
     return {
         "frames": last.frames,

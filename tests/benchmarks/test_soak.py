@@ -9,7 +9,7 @@ from soak import SLOPE_FROM, Sample, figures, main, run, slope
 from station_rig.usage import Usage
 
 
-def samples(kb_per_100000: float, *, descriptors: int = 0, frames: int = SLOPE_FROM) -> list[Sample]:
+def samples(kb_per_100000: float, *, descriptors: int = 0, frames: int = 5 * SLOPE_FROM) -> list[Sample]:
     """Return a station's samples that grows by so much; `descriptors` more of them in the end."""
     noise = np.random.default_rng(0).normal(0, 20, 400)
     return [
