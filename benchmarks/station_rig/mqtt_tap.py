@@ -13,6 +13,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+from station_rig.ports import lasting_port
+
 _PUBLISH, _PUBACK = 3, 4
 _READ = 1 << 16
 
@@ -31,8 +33,7 @@ class MqttTap:
             upstream: the broker's port.
             acknowledged: called with the payload of each message that the broker has acknowledged.
         """
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = lasting_port()
         self._upstream = upstream
         self._acknowledged = acknowledged
         self._sockets: list[socket.socket] = []

@@ -4,7 +4,6 @@ plc = Plc(); Modbus("127.0.0.1", port=plc.port, coil=3); print(plc.writes)
 """
 
 import asyncio
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from station_rig.needed import needed
+from station_rig.ports import lasting_port
 
 
 class Write(NamedTuple):
@@ -34,8 +34,7 @@ class Plc:
 
     def __init__(self) -> None:
         """Start at a free port."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = lasting_port()
         self.writes: list[Write] = []
         self.start()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from station_rig.needed import needed, wait_for
+from station_rig.ports import lasting_port
 
 BROKER = shutil.which("mosquitto") or ("/usr/sbin/mosquitto" if Path("/usr/sbin/mosquitto").exists() else None)
 NO_BROKER = "" if BROKER else "no MQTT broker here; on Debian: apt-get install mosquitto"
@@ -110,8 +111,7 @@ class Broker:
             users: names and passwords; None: everybody may come in.
             remembers: whether what `save` wrote is there again after a stop.
         """
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = lasting_port()
         lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {'false' if users else 'true'}", "user root"]
         if users:
             passwords = folder / "passwords"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ganspect.opencv import cv2
 from station_rig.needed import needed
+from station_rig.ports import lasting_port
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _SERVER = Path(__file__).parent / "rtsp_server.py"
@@ -49,7 +50,7 @@ class RtspServer:
         """
         self._script = script
         self._arguments = arguments
-        self._port = "0"
+        self._port = str(lasting_port())
         self.start()
 
     @property
