@@ -11,7 +11,6 @@ from ganspect.extras import extra
 from ganspect.preprocess import Frame
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.inspector import Inspector
-from ganspect.runtime.rarely import Rarely
 from ganspect.runtime.station.self_test import self_test
 from ganspect.runtime.station.settings import StationSettings
 from ganspect.runtime.station.swap import Swap
@@ -31,14 +30,8 @@ def trust_of(settings: StationSettings) -> Check | None:
     with extra("sign"):
         from ganspect.runtime.trust.signature import Trust
 
-    rarely = Rarely(at_once=1)  # a bundle is checked twice each time that it is loaded
-
-    def warn(sentence: str) -> None:
-        if (text := rarely.text("trust", sentence)) is not None:
-            _log.warning("%s", text)
-
     demanded = settings.trust.signed_calibration
-    return Trust.of_key(settings.trust.public_key, signed_calibration=demanded, warn=warn)
+    return Trust.of_key(settings.trust.public_key, signed_calibration=demanded, warn=_log.warning)
 
 
 def load_inspector(settings: StationSettings, check: Check | None) -> Inspector:
@@ -66,7 +59,7 @@ def load_inspector(settings: StationSettings, check: Check | None) -> Inspector:
         check=check,
     )
     try:
-        _require_unchanged(inspector.bundle, check)
+        _require_unchanged(inspector.bundle)
     except BaseException:
         inspector.close()
         raise
@@ -92,7 +85,7 @@ def swap_of(settings: StationSettings, frames: dict[str, Frame]) -> Swap:
     return swap
 
 
-def _require_unchanged(bundle: Bundle, check: Check | None) -> None:
-    now = open_bundle(bundle.folder, check=check)
+def _require_unchanged(bundle: Bundle) -> None:
+    now = open_bundle(bundle.folder)  # what was trusted is trusted still, if it is the same
     if (now.manifest_sha256, now.calibration) != (bundle.manifest_sha256, bundle.calibration):
         raise BundleError(f"{bundle.folder} was changed while it was loaded; load it again when it has been copied")

@@ -10,7 +10,6 @@ device adds lies outside it: `calibration.json`, which can be signed along, the 
 import base64
 import binascii
 import hashlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,18 +107,18 @@ class Trust:
     key: Ed25519PublicKey
     file: Path
     signed_calibration: bool = False
-    warn: Callable[[str], None] = logging.getLogger("ganspect.station").warning
+    warn: Callable[[str], None] = lambda sentence: None
 
     @classmethod
     def of_key(
-        cls, file: Path, *, signed_calibration: bool = False, warn: Callable[[str], None] | None = None
+        cls, file: Path, *, signed_calibration: bool = False, warn: Callable[[str], None] = lambda sentence: None
     ) -> "Trust":
         """Read the public key.
 
         Raises:
             ConfigError: it cannot be read, or is no public Ed25519 key.
         """
-        return cls(read_public_key(file), file, signed_calibration, warn or cls.warn)
+        return cls(read_public_key(file), file, signed_calibration, warn)
 
     def __call__(self, folder: Path, manifest: bytes, calibration: bytes | None) -> None:
         """Refuse a bundle that is not signed as demanded.
@@ -144,28 +143,22 @@ class Trust:
                 f"{folder / SIGNATURE} is no signature of its manifest.json, so one of the two was changed; copy the "
                 "bundle again from where it was signed"
             )
-        if self.signed_calibration:
-            self._check_calibration(folder, signature, manifest, calibration)
-        elif signature.calibration is not None and not self._covers(signature, manifest, calibration):
-            self.warn(
-                f"the calibration of {folder} is another one than was signed, so whoever writes there may have moved "
-                "the threshold; only a demand for a signed calibration refuses it"
-            )
-
-    def _covers(self, signature: Signature, manifest: bytes, calibration: bytes | None) -> bool:
-        """Return whether the calibration is the one that was signed."""
-        if signature.calibration is None or calibration is None:
-            return False
-        return self._is_signed(signature.calibration, calibration_message(signature.created, manifest, calibration))
+        self._check_calibration(folder, signature, manifest, calibration)
 
     def _check_calibration(
         self, folder: Path, signature: Signature, manifest: bytes, calibration: bytes | None
     ) -> None:
         again = f"look at it, then: ganspect sign {folder} --key PRIVATE.pem --calibration"
         if signature.calibration is None or calibration is None:
-            raise BundleError(f"the calibration of {folder} is not signed, and it must be; {again}")
-        if not self._covers(signature, manifest, calibration):
-            raise BundleError(f"the calibration of {folder} was changed after it was signed; {again}")
+            if self.signed_calibration:
+                raise BundleError(f"the calibration of {folder} is not signed, and it must be; {again}")
+        elif not self._is_signed(signature.calibration, calibration_message(signature.created, manifest, calibration)):
+            if self.signed_calibration:
+                raise BundleError(f"the calibration of {folder} was changed after it was signed; {again}")
+            self.warn(
+                f"the calibration of {folder} is another one than was signed, so whoever writes there may have moved "
+                "the threshold; only a demand for a signed calibration refuses it"
+            )
 
     def _is_signed(self, signature: str, message: bytes) -> bool:
         try:
