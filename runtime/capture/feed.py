@@ -77,7 +77,6 @@ class Feed:
         self._threads: list[threading.Thread] = []
         self._held = False
         self._dropped = 0
-        self._since_opening = 0
         self._repeats = Repeats()
 
     def start(self) -> None:
@@ -201,7 +200,7 @@ class Feed:
             self.source = source
             source.on_skip = self._note_skipped
             self._opened += 1
-            begin_s, self._since_opening = time.monotonic(), 0
+            begin_s = time.monotonic()
             for shot in source:
                 self._require_wanted(number)
                 if self._settings.paced and source.frames_per_s:
@@ -224,11 +223,10 @@ class Feed:
         if limit_s is not None and same_s > limit_s:
             self._change("frozen")
             raise GanspectError(f"{self.camera} has given the same frame for {same_s:.0f} s; it is opened again")
-        self._since_opening += 1
         if not self._repeats.count:
             # It is well again: this frame is another one than the last, also than the last before it was opened anew.
             self._error = ""
-            if self._since_opening > 1:
+            if shot.frame_index:
                 self._backoff.reset()  # one that gives a single frame each time is asked less and less often
         if self._state != "live":
             self._change("live")
