@@ -1,12 +1,13 @@
 """Events that may repeat for months, in a log that must not fill a disk: the first ones at once, then one now and then.
 
     rarely = Rarely()
-    if (text := rarely.text("left", "rtsp://cam cannot be opened")) is not None:
-        print(text)     # after ten minutes: rtsp://cam cannot be opened (19 more times in the last 10 min)
+    rarely.log(logging.WARNING, "left", "rtsp://cam cannot be opened", before="camera left: ")
+    # after ten minutes: camera left: rtsp://cam cannot be opened (19 more times in the last 10 min)
 
 Only the log is thinned out: status, metrics and page count every event.
 """
 
+import logging
 import re
 import threading
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 AT_ONCE = 3
 EVERY_S = 600.0
 _KINDS = 200
+_log = logging.getLogger("ganspect.station")
 
 
 @dataclass
@@ -46,6 +48,19 @@ class Rarely:
         self._clock = clock
         self._lock = threading.Lock()
         self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()
+
+    def log(self, level: int, topic: str, text: str, *, before: str = "", error: BaseException | None = None) -> None:
+        """Log an event in the station's log, if it is worth a line.
+
+        Args:
+            level: of `logging`.
+            topic: see `text`.
+            text: likewise.
+            before: stands before it, and does not tell one kind from another: whose it is, an id, a figure.
+            error: whose traceback follows.
+        """
+        if (said := self.text(topic, text)) is not None:
+            _log.log(level, "%s%s", before, said, exc_info=error)
 
     def text(self, topic: str, text: str) -> str | None:
         """Return the text to log, with how many were left out before it, or None where this one is left out.

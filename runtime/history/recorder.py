@@ -155,8 +155,7 @@ class Recorder:
             written = self._rejected.put_aside(kept.entry, str(error))
             where = f"put aside in {self._rejected.path}" if written else f"lost, since {self._rejected.path} is full"
             said = f"a verdict of camera {kept.entry.camera!a} can never be kept and is {where}: {error}"
-            if (text := self._rarely.text("", said)) is not None:
-                _log.error("%s", text)
+            self._rarely.log(logging.ERROR, "", said)
             self.rejected += 1
             self._settle([kept], self._on_rejected)
         else:

@@ -144,8 +144,7 @@ class Guard:
         return JSONResponse({"error": reason}, 401, {"WWW-Authenticate": "Bearer"})
 
     def _tell(self, words: str) -> None:
-        if (text := self._rarely.text("page", words)) is not None:
-            _log.warning("page: %s", text)
+        self._rarely.log(logging.WARNING, "page", words, before="page: ")
 
 
 def refuse(status: int, reason: str) -> JSONResponse:

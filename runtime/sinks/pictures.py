@@ -131,8 +131,7 @@ class Pictures:
                 self.saved += 1
             except Exception as error:  # a picture that cannot be written costs no verdict
                 self.dropped, self._why = self.dropped + 1, one_line(error)
-                if (text := self._rarely.text("pictures", self._why)) is not None:
-                    _log.error("a picture is lost: %s", text)
+                self._rarely.log(logging.ERROR, self.name, self._why, before="a picture is lost: ")
 
     def _save(self, picture: _Picture) -> None:
         shown = to_picture(picture.frame, picture.grid)

@@ -76,8 +76,8 @@ class Webhook:
                 if error.code not in _REFUSED:
                     raise OSError(f"{self._shown} answered {error.code} {error.reason}") from None
             self.refused += 1
-            if (why := self._rarely.text(self._shown, f"{error.code} {error.reason}")) is not None:
-                _log.error("%s refuses verdict %s: %s", self._shown, one.uid, why)
+            answer, before = f"{error.code} {error.reason}", f"{self._shown} refuses verdict {one.uid}: "
+            self._rarely.log(logging.ERROR, self._shown, answer, before=before)
 
 
 def _without_login(url: str) -> tuple[str, str | None]:

@@ -221,8 +221,7 @@ class Judging:
         self._failed += 1
         self._failed_in_a_row = 0 if spoilt else self._failed_in_a_row + 1
         said = f"{count} frames could not be judged together, and were judged in turn: {one_line(error)}"
-        if (text := self._rarely.text("batch", said)) is not None:
-            _log.warning("%s", text)
+        self._rarely.log(logging.WARNING, "batch", said)
         if self._failed_in_a_row >= _FAILED_BATCHES_IN_A_ROW:
             self._size = 1
             _log.error("frames are judged in turn from now on: %d batches in a row failed", self._failed_in_a_row)

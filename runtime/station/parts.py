@@ -68,8 +68,8 @@ class Parts:
         self._note(arrival.camera, share)
         if share > _MUCH:
             text = f"pixels are beyond range [{levels.black}, {levels.white}] and are clipped"
-            if (said := self._rarely.text(arrival.camera, text)) is not None:
-                _log.warning("camera %s: %.1f%% of the %s", arrival.camera, 100 * share, said)
+            before = f"camera {arrival.camera}: {share:.1%} of the "
+            self._rarely.log(logging.WARNING, arrival.camera, text, before=before)
         return frame
 
     def status(self, camera: str) -> PartStatus:

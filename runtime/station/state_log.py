@@ -26,5 +26,5 @@ class StateLog:
             return  # that it is tried again goes without saying
         bad = status.state in AWAY
         text = f"is {status.state}" + (f": {status.error}" if status.error else "")
-        if (said := self._rarely.text(status.camera, text)) is not None:
-            _log.log(logging.WARNING if bad else logging.INFO, "camera %s %s", status.camera, said)
+        level = logging.WARNING if bad else logging.INFO
+        self._rarely.log(level, status.camera, text, before=f"camera {status.camera} ")

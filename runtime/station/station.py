@@ -266,11 +266,10 @@ class Station:
         self.outputs.unusable(arrival)
         self.cameras.failed(arrival.camera, arrival.shot)
         if isinstance(error, ImageError):  # a camera that changed its format, say
-            if (text := self._rarely.text(arrival.camera, str(error))) is not None:
-                _log.warning("camera %s: %s", arrival.camera, text)
+            self._rarely.log(logging.WARNING, arrival.camera, str(error), before=f"camera {arrival.camera}: ")
             return
-        if (text := self._rarely.text(arrival.camera, one_line(error))) is not None:
-            _log.error("camera %s: a frame could not be judged: %s", arrival.camera, text, exc_info=error)
+        before = f"camera {arrival.camera}: a frame could not be judged: "
+        self._rarely.log(logging.ERROR, arrival.camera, one_line(error), before=before, error=error)
         self._in_a_row += 1
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             raise error  # the backend is broken; whoever supervises the process starts it anew
