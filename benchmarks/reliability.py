@@ -101,19 +101,9 @@ def _inject_all(names: Iterable[str], plan: Plan, bundle: Path, place: Path, bes
 
 def _table(faults: dict[str, dict[str, Any]]) -> Table:
     # Headings of more lines, so that eighty columns hold the names of the faults whole.
-    headings = (
-        *(
-            Column("fault", no_wrap=True),
-            "count",
-            "lost",
-            "twice,\nsame\nid",
-            "twice,\nother\nid",
-            "back\nin s,\np50",
-            "\n\np99",
-        ),
-        *("longest\ngap s", "other\ncamera"),
-    )
-    table = Table(*headings, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    headings = ("count", "lost", "twice,\nsame\nid", "twice,\nother\nid", "back\nin s,\np50", "\n\np99")
+    gaps = ("longest\ngap s", "other\ncamera")
+    table = Table(Column("fault", no_wrap=True), *headings, *gaps, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for name, fault in faults.items():
         keys = ("count", "lost", "duplicates", "duplicates_with_other_id", "recovery_p50_s", "recovery_p99_s")
         cells = [fault[key] for key in (*keys, "longest_gap_s", "longest_gap_of_other_camera_s")]

@@ -28,6 +28,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from station_rig.bundle import make_tiny_bundle
+from station_rig.figures import add_row
 from station_rig.parts import normal_part, scratched_part
 from station_rig.process import StationProcess
 from station_rig.usage import Usage, usage
@@ -239,16 +240,10 @@ def run(frames: int, out: Path, *, bundle: Path | None = None) -> dict[str, Any]
     write_json(out / "soak.json", content)
     table = Table(box=box.SIMPLE, show_header=False)
     for name, value in content.items():
-        table.add_row(name.replace("_", " "), _shown(value))
+        add_row(table, name, value)
     Console().print(table)
     print(json.dumps(content))
     return content
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def main(arguments: Sequence[str]) -> int:

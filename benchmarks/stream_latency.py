@@ -27,6 +27,7 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from station_rig.figures import add_row
 from station_rig.streams import RtspServer, rtsp_is_missing
 from station_rig.time_code import read_time_code
 from station_rig.timed_cameras import FRAMES_PER_S, HEIGHT, REGION_XYXY, WIDTH, timed_cameras
@@ -256,13 +257,8 @@ def run(
 def _table(station: Mapping[str, Any], loop: Mapping[str, Any]) -> Table:
     table = Table("", "station", "loop", box=box.SIMPLE)
     for name, value in station.items():
-        parts = f", {' / '.join(value)}" if isinstance(value, Mapping) else ""
-        table.add_row(name.replace("_", " ") + parts, _shown(value), _shown(loop.get(name, "–")))
+        add_row(table, name, value, loop.get(name, "–"))
     return table
-
-
-def _shown(value: Any) -> str:
-    return " / ".join(str(one) for one in value.values()) if isinstance(value, Mapping) else str(value)
 
 
 def main(arguments: Sequence[str]) -> int:
