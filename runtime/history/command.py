@@ -14,13 +14,13 @@ from typing import Any, Literal, TextIO, TypeAlias
 
 from rich.console import Console
 
-from ganspect.errors import ConfigError, printable
+from ganspect.errors import ConfigError
 from ganspect.extras import extra
 from ganspect.files import new_file
 from ganspect.runtime.history.query import Query
 from ganspect.runtime.history.sheet import write_sheet
 from ganspect.runtime.history.store import HISTORY, History
-from ganspect.runtime.history.table import print_table
+from ganspect.runtime.history.table import counted, print_table
 
 Format: TypeAlias = Literal["table", "jsonl", "csv", "parquet", "report"]
 Label: TypeAlias = Literal["normal", "anomalous", "none"]
@@ -76,8 +76,7 @@ def show_history(
             _write(history.records(query), form, sys.stdout)
         else:
             count = _export(history, query, form, out)
-            said = f"{count} verdict{'' if count == 1 else 's'} in {printable(str(out))}"
-            Console().print(said, highlight=False, markup=False, soft_wrap=True)
+            Console().print(counted(count, out), highlight=False, markup=False, soft_wrap=True)
 
 
 def _require_sense(query: Query, form: Format, out: Path | None) -> None:

@@ -5,6 +5,7 @@ print_table(history, Query(verdict="anomalous"))
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -28,8 +29,12 @@ def print_table(history: History, query: Query) -> None:
     console.print(_fitting(console, records))
     total = sum(counts.values())
     named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    said = f"{total} verdict{'' if total == 1 else 's'} in {history.path}: {named}"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(f"{counted(total, history.path)}: {named}", highlight=False, soft_wrap=True)
+
+
+def counted(count: int, path: Path) -> str:
+    """Return `3 verdicts in FILE`, as it may be printed."""
+    return f"{count} verdict{'' if count == 1 else 's'} in {printable(str(path))}"
 
 
 def _fitting(console: Console, records: Sequence[Mapping[str, Any]]) -> Table:

@@ -80,13 +80,7 @@ class Cameras:
         self._told_missed: dict[str, tuple[int, float]] = {}
         for camera in cameras:
             address = camera.address(folder)
-            if address.kind == "absent" or (
-                address.kind == "watch" and address.path and not os.path.isdir(address.path)
-            ):
-                try:
-                    open_source(address, camera.source_settings()).close()  # says what is wrong with it
-                except SourceError as error:
-                    raise SourceError(f"camera {camera.name}: {error}") from error
+            _require_there(camera, address)
             opening = self._opening(camera, address)
             buffer = _buffer(camera, address, self._bell, partial(on_missed, camera.name))
             if camera.trigger is not None and isinstance(buffer, TriggerBuffer):
@@ -248,6 +242,16 @@ class Cameras:
         # What was taken and has to move is known longer than a source lives that fails and is opened anew.
         ledger = self._ledgers.setdefault(camera.name, Ledger())
         return partial(WatchSource, address, camera.source_settings(), ledger)
+
+
+def _require_there(camera: CameraSettings, address: Address) -> None:
+    """Refuse what can never be opened; what is away, such as a device or a stream, may come."""
+    unwatched = address.kind == "watch" and address.path is not None and not os.path.isdir(address.path)
+    if address.kind == "absent" or unwatched:
+        try:
+            open_source(address, camera.source_settings()).close()  # says what is wrong with it
+        except SourceError as error:
+            raise SourceError(f"camera {camera.name}: {error}") from error
 
 
 def _buffer(camera: CameraSettings, address: Address, bell: Bell, on_missed: Callable[[Signal], None]) -> Buffer:

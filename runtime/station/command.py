@@ -96,8 +96,9 @@ def _only_one(settings: StationSettings) -> Iterator[None]:
         try:
             yield
         finally:
-            if fresh and [path.name for path in folder.iterdir()] == [_LOCK]:  # it was refused: leave nothing behind
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the disk may be gone, and that is said elsewhere
+                if fresh and os.listdir(folder) == [_LOCK]:  # it was refused: leave nothing behind
+                    shutil.rmtree(folder)
 
 
 @contextmanager

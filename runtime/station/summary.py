@@ -14,17 +14,15 @@ _VERDICTS = ("normal", "anomalous", "undecided")
 def show_summary(station: Station, console: Console) -> None:
     """Print the table, then what each output did, and what could not be delivered yet."""
     console.print(summary_table(station))
+    said = []
     for one in station.outputs.status():
         lost = one.failed + one.dropped
-        said = f"output {one.name}: {one.rejected} parts rejected, {one.late} of them late"
-        console.print(said + (f", {lost} NOT rejected" if lost else ""), markup=False, highlight=False, soft_wrap=True)
+        text = f"output {one.name}: {one.rejected} parts rejected, {one.late} of them late"
+        said.append(text + (f", {lost} NOT rejected" if lost else ""))
     for name, error in station.sinks.failing().items():
-        console.print(
-            f"sink {name} owes verdicts, to be delivered after the next start: {error}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        said.append(f"sink {name} owes verdicts, to be delivered after the next start: {error}")
+    for text in said:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary_table(station: Station) -> Table:

@@ -117,11 +117,7 @@ def _cards(counted: Sequence[Tally], gaps: dict[str, list[Gap]]) -> list[tuple[s
         ("anomalous", share(anomalous, total), f"{count(anomalous)} verdicts"),
         ("undecided", count(undecided), f"{share(undecided, total)}; not in the rate beside"),
         ("latency, p99", f"{milliseconds(worst)} ms", "of the slowest camera"),
-        (
-            "without verdicts",
-            length(sum(away_s)),
-            f"in {stretches}, cameras added up",
-        ),
+        ("without verdicts", length(sum(away_s)), f"in {stretches}, cameras added up"),
         ("labelled", count(said), f"{count(rejected)} of them say otherwise"),
     ]
 
