@@ -23,7 +23,7 @@ def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> N
     """
     counts, mode = metrics["counts"], metrics["protocol"]["mode"]
     title = f"{metrics['protocol']['data']}: {counts['normal']} normal, {counts['anomalous']} anomalous"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
     for header in ("AUROC [95%]", "AUPRC", "false alarms", "defects found"):
         table.add_column(header, justify="right", no_wrap=True)
