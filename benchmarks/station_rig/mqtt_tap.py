@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-from station_rig.ports import lasting_port
+from station_rig.ports import lasting_port, listening
 
 _PUBLISH, _PUBACK = 3, 4
 _READ = 1 << 16
@@ -42,7 +42,7 @@ class MqttTap:
 
     def open(self) -> None:
         """Listen again: the broker is back."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = listening(self.port)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def close(self) -> None:
