@@ -24,6 +24,12 @@ def terminal(monkeypatch) -> CliRunner:
     return CliRunner()
 
 
+@pytest.fixture(autouse=True)
+def _ends_by_an_exception(monkeypatch) -> None:
+    # Where an earlier test left a camera's thread in its driver, a command would end this process at once.
+    monkeypatch.setattr(cli, "_end", sys.exit)
+
+
 @pytest.fixture
 def ends_with(monkeypatch, capsys):
     """Return a function that runs `main` on a command that raises an error: exit status and standard error."""

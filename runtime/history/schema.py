@@ -5,6 +5,7 @@ elsewhere keeps in `deliveries` how far it has come, so what it owes is what com
 """
 
 import sqlite3
+import time
 
 from ganspect.errors import OutputError
 
@@ -40,6 +41,7 @@ _STEPS = {
 }
 
 NO_HISTORY = "{name} is no station's history; give the folder that the station file names as 'data'"
+_BEING_MADE_S = 1.0
 
 _FOREIGN = """
     SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger') OR type = 'table' AND name NOT LIKE 'sqlite_%'
@@ -48,13 +50,22 @@ _FOREIGN = """
 
 
 def require_history(connection: sqlite3.Connection, name: str) -> None:
-    """Prove that a file has the table of verdicts; an empty one and another program's have not.
+    """Prove that a file has the table of verdicts; an empty one may be a station's that makes it in this moment.
 
     Raises:
         OutputError: it has none.
     """
-    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'verdicts'").fetchone():
-        raise OutputError(NO_HISTORY.format(name=name))
+    end_s = time.monotonic() + _BEING_MADE_S
+    while "verdicts" not in (tables := _tables(connection)):
+        if tables:
+            raise OutputError(NO_HISTORY.format(name=name))
+        if time.monotonic() > end_s:
+            raise OutputError(f"{name} is empty; if its station has just been started, ask again once it runs")
+        time.sleep(0.02)
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    return [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
 
 
 def require_ours(connection: sqlite3.Connection, name: str) -> None:

@@ -2,6 +2,7 @@ import contextlib
 import csv
 import json
 import sqlite3
+import threading
 import time
 from dataclasses import replace
 
@@ -181,13 +182,29 @@ def _another_program(path):
 
 @pytest.mark.parametrize(
     "make",
-    [lambda path: path.touch(), lambda path: path.write_text("root:x:0:0\n" * 90), _another_program],
-    ids=["empty", "a text", "another program's"],
+    [lambda path: path.write_text("root:x:0:0\n" * 90), _another_program],
+    ids=["a text", "another program's"],
 )
 def test_a_file_that_is_no_history(tmp_path, make):
     make(tmp_path / "file")
     with pytest.raises(OutputError, match=r"file is no station's history; give the folder that the station file names"):
         show_history(tmp_path / "file")
+
+
+def test_an_empty_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file is empty; if its station has just been started, ask again"):
+        show_history(tmp_path / "file")
+
+
+def test_a_history_that_its_station_makes_in_this_moment(tmp_path):
+    (tmp_path / "history.sqlite").touch()
+    station = threading.Timer(0.3, lambda: History.open(tmp_path / "history.sqlite").close())
+    station.start()
+    try:
+        show_history(tmp_path)
+    finally:
+        station.join()
 
 
 def test_a_file_that_cannot_be_written(data, tmp_path):

@@ -296,9 +296,11 @@ def test_a_watched_file_that_is_judged_again_after_a_crash_has_one_verdict(
         stopping = threading.Event()
         thread = threading.Thread(target=run, args=(path, stopping))
         thread.start()
-        wait_for(condition, "the files are judged")
-        stopping.set()
-        thread.join(10)
+        try:
+            wait_for(condition, "the files are judged")
+        finally:
+            stopping.set()
+            thread.join(10)
 
     with monkeypatch.context() as crash:  # the verdicts are on disk, and no file was moved
         crash.setattr("ganspect.runtime.capture.watch.Ledger.settle", lambda ledger: 0)
