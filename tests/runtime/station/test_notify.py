@@ -201,6 +201,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path):
     # What it starts is not installed here, and systemd-analyze would say so.
     unit = UNIT.read_text(encoding="utf-8").replace("/opt/ganspect/.venv/bin/ganspect", sys.executable)
     (tmp_path / UNIT.name).write_text(unit)
+    (tmp_path / UNIT.name).chmod(0o644)  # whatever the umask is
     ended = subprocess.run(
         ["systemd-analyze", "verify", str(tmp_path / UNIT.name)], capture_output=True, text=True, check=False
     )
