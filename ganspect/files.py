@@ -137,13 +137,14 @@ def new_folder(path: Path, *, what: str) -> Iterator[Path]:
     """
     require_replaceable(path, marker=what)
     require_writable(path.parent)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial", dir=path.parent))
+    hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial", dir=path.parent))  # for its owner only
+    partial = hidden / path.name
     try:
+        partial.mkdir()  # with the permissions of the umask, which no thread can ask for without changing it
         yield partial
-        partial.chmod(0o777 & ~_umask())
         _swap_in(partial, path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def require_replaceable(path: Path, *, marker: str) -> None:
@@ -208,9 +209,3 @@ def _swap_in(partial: Path, path: Path) -> None:
     path.rename(old / path.name)
     partial.rename(path)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

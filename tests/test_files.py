@@ -128,6 +128,15 @@ def test_a_folder_gets_the_permissions_of_the_umask(tmp_path):
     assert (tmp_path / "bundle").stat().st_mode & 0o777 == 0o755
 
 
+def test_a_folder_that_is_made_changes_the_umask_of_no_other_thread(tmp_path, monkeypatch):
+    def change(mask: int) -> int:
+        raise AssertionError("it is the whole process's")
+
+    monkeypatch.setattr(os, "umask", change)
+    with new_folder(tmp_path / "bundle", what=MARKER):
+        pass
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_process_leaves_no_folder_that_looks_whole(tmp_path, number):
     program = (
