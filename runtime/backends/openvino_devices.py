@@ -21,6 +21,11 @@ from ganspect.runtime.backends.forms import Forms, graph_file, held_precisions, 
 from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.engines import Array, BuiltEngine, EngineCache, EngineKey, Port
 
+# One for the process, and never let go. The CPU plugin gives the thread that loads it a stack for its signals, and
+# frees it when its core goes: in another thread, or in another order than they came, that thread is left with a stack
+# that is not there, and its next signal, such as a Ctrl-C, ends the process.
+_core = Core()
+
 _CPU = "CPU"
 CPU_FORMS: Forms = {"fp32": ("phases",), "bf16": ("phases-bf16", "bf16"), "int8": ("int8",)}
 _OTHER_FORMS: Forms = {"fp32": (), "fp16": ("fp16",), "int8": ("int8",)}
@@ -54,12 +59,11 @@ class OpenVino(Backend):
             device: OpenVINO's name: `CPU` (None), `GPU`, `NPU`, `GPU.1`.
         """
         self._kind = device or _CPU
-        self._core = Core()
         self._forms = _forms(self._kind)
-        _require_device(self._core, self._kind)
+        _require_device(self._kind)
         require_precision(bundle, precision, self._forms, f"OpenVINO on {self._kind}")
-        self.device = str(self._core.get_property(self._kind, "FULL_DEVICE_NAME"))
-        _require_capability(self._core, self._kind, precision, self.device)
+        self.device = str(_core.get_property(self._kind, "FULL_DEVICE_NAME"))
+        _require_capability(self._kind, precision, self.device)
         self.name = "openvino" if self._kind == _CPU else f"openvino:{self._kind}"
         self.version = _version()
         self.precision: Precision = precision
@@ -76,9 +80,9 @@ class OpenVino(Backend):
         Raises:
             DeviceError: OpenVINO does not see the device.
         """
-        core, kind = Core(), device or _CPU
-        _require_device(core, kind)
-        can = core.get_property(kind, "OPTIMIZATION_CAPABILITIES")
+        kind = device or _CPU
+        _require_device(kind)
+        can = _core.get_property(kind, "OPTIMIZATION_CAPABILITIES")
         held = held_precisions(bundle, _forms(kind))
         return tuple(precision for precision in held if precision == "fp32" or _CAPABILITIES[precision] in can)
 
@@ -153,7 +157,7 @@ class OpenVino(Backend):
         """Compile a graph from its ONNX file."""
         path = self._file(graph)
         try:
-            return self._core.compile_model(str(path), self._kind, self._options)
+            return _core.compile_model(str(path), self._kind, self._options)
         except RuntimeError as error:
             raise BundleError(
                 f"OpenVINO {self.version} cannot compile {path} for {self._kind} ({one_line(error)}); "
@@ -165,7 +169,7 @@ class OpenVino(Backend):
         tensor = Tensor(content, shared_memory=True)
         # OpenVINO does not hold on to it, and a model whose weights are gone ends the process.
         self._contents.append(tensor)
-        return self._core.import_model(tensor, self._kind, self._options)
+        return _core.import_model(tensor, self._kind, self._options)
 
     def key(self, graph: str) -> EngineKey:
         """Return under which key an engine of this graph is kept."""
@@ -194,16 +198,16 @@ def compile_options(device: str, tuning: Tuning = LATENCY) -> dict[str, Any]:
     return options
 
 
-def _require_device(core: Core, device: str) -> None:
-    if not any(device == known or known.startswith(f"{device}.") for known in core.available_devices):
+def _require_device(device: str) -> None:
+    if not any(device == known or known.startswith(f"{device}.") for known in _core.available_devices):
         raise DeviceError(
-            f"OpenVINO sees no {device} here, only {', '.join(core.available_devices)}; choose one of these as "
+            f"OpenVINO sees no {device} here, only {', '.join(_core.available_devices)}; choose one of these as "
             "--backend openvino:DEVICE, or install the device's driver"
         )
 
 
-def _require_capability(core: Core, device: str, precision: Precision, name: str) -> None:
-    can = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+def _require_capability(device: str, precision: Precision, name: str) -> None:
+    can = _core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     if precision != "fp32" and _CAPABILITIES[precision] not in can:
         raise DeviceError(
             f"{precision} was asked for, but {name} does not compute in it by itself ({device} offers "

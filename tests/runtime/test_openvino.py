@@ -1,6 +1,7 @@
 """The OpenVINO backend beside ONNX Runtime on a real bundle, and what it says when it cannot run."""
 
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -113,3 +114,35 @@ def test_a_graph_from_the_engines_gives_the_same(copy, tiny_bundle, tiles, capsy
     with open_backend("openvino", bundle, tuning=Tuning(threads=1)) as backend:
         np.testing.assert_array_equal(backend.run("score", {"image": tiles})["start_score"], plain.start_score)
     assert "is damaged or gone; the graph is compiled instead" in capsys.readouterr().out
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+from ganspect.bundle import open_bundle
+from ganspect.runtime.backends import open_backend
+from ganspect.runtime.backends.tuning import Tuning
+
+def opened():
+    backend = open_backend("openvino", open_bundle(Path(sys.argv[1])), tuning=Tuning(threads=1))
+    backend.load("encoder")
+    return [backend]
+
+signal.signal(signal.SIGTERM, lambda number, frame: print("told", flush=True))
+backends = opened(), opened()
+if sys.argv[2] == "elsewhere":
+    let_go = threading.Thread(target=lambda: [backend.clear() for backend in backends])
+    let_go.start()
+    let_go.join()
+else:
+    for backend in backends:
+        backend.clear()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("how", ["in the order they came", "elsewhere"])
+def test_a_signal_is_handled_when_backends_are_gone(tiny_bundle, how):
+    command = [sys.executable, "-c", INTERRUPTED, str(tiny_bundle), how]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "told\n"), ended.stderr
