@@ -6,8 +6,9 @@ PYTHON ?= python3
 demo: .venv/installed
 	.venv/bin/ganspect demo --out demo
 
+# Two processes take the tests file by file: most wait for a camera, a broker or a child as long as they compute.
 test: check
-	.venv/bin/python -m pytest -q --durations=10
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 check: .venv/installed
 	scripts/check

@@ -1,9 +1,10 @@
 """Fixtures that several parts use: synthetic images, and tiny runs trained on them once a session."""
 
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 
 from ganspect import redaction
 from ganspect.export.exporter import export_run
+from ganspect.files import locked
 from ganspect.opencv import cv2
 from ganspect.train.fit import train_recipe
 
@@ -93,10 +95,34 @@ def make_mvtec_folder(folder: Path, size_hw: tuple[int, int] = (40, 48)) -> Path
     return folder
 
 
+def made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object], *, copied: bool = True
+) -> Path:
+    """Return a folder that the first of the processes that run the tests makes.
+
+    Args:
+        factory: of temporary folders.
+        name: of what is made.
+        make: makes the folder whose path it is given.
+        copied: each process has a copy, as ganspect keeps engines in a bundle; else all have the same, to read.
+    """
+    base = factory.getbasetemp()
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (base.parent if several else base) / "made_once" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if not (folder / "made").exists():
+            make(folder / name)
+            (folder / "made").touch()
+    if several and copied:
+        return shutil.copytree(folder / name, factory.mktemp("copies") / name)
+    return folder / name
+
+
 @pytest.fixture(scope="session")
 def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Grey 40x48 stripes in the MVTec layout: 24 train/good, 6 test/good, 6 test/scratch with masks."""
-    return make_mvtec_folder(tmp_path_factory.mktemp("mvtec"))
+    return made_once(tmp_path_factory, "mvtec", make_mvtec_folder, copied=False)
 
 
 def train_system(system: str, out: Path, source: Path, *overrides: str) -> Path:
@@ -117,35 +143,30 @@ def train_tiny(out: Path, source: Path, *overrides: str, system: str = "fanogan"
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
     """A finished run of f-AnoGAN: 32x32 grey, width 4, latent 8."""
-    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny", mvtec_folder)
+    return made_once(tmp_path_factory, "tiny_run", lambda out: train_tiny(out, mvtec_folder))
 
 
 @pytest.fixture(scope="session")
 def tiny_anogan_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
     """A finished run of AnoGAN, without an encoder."""
-    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny_anogan", mvtec_folder, system="anogan")
+    return made_once(tmp_path_factory, "tiny_anogan_run", lambda out: train_tiny(out, mvtec_folder, system="anogan"))
 
 
 @pytest.fixture(scope="session")
 def tiny_rgb_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
     """A finished run of f-AnoGAN on RGB tiles that are not square: 28 high, 36 wide, cut from larger frames."""
     overrides = ["image.size_hw=[28,36]", "image.channels=3", "image.fit=tiles", "data.patches_per_image=4"]
-    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny_rgb", mvtec_folder, *overrides, steps=20)
+    train = lambda out: train_tiny(out, mvtec_folder, *overrides, steps=20)  # noqa: E731
+    return made_once(tmp_path_factory, "tiny_rgb_run", train)
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
     """The tiny f-AnoGAN as a calibrated bundle; tests that change it work on a copy."""
-    return export_tiny(tmp_path_factory.mktemp("bundles") / "tiny", tiny_run)
+    return made_once(tmp_path_factory, "tiny", lambda out: export_run(tiny_run, out))
 
 
 @pytest.fixture(scope="session")
 def tiny_anogan_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_anogan_run: Path) -> Path:
     """The tiny AnoGAN as a calibrated bundle: no encoder, stored random starts."""
-    return export_tiny(tmp_path_factory.mktemp("bundles") / "tiny_anogan", tiny_anogan_run)
-
-
-def export_tiny(out: Path, run: Path) -> Path:
-    """Export a tiny run."""
-    export_run(run, out)
-    return out
+    return made_once(tmp_path_factory, "tiny_anogan", lambda out: export_run(tiny_anogan_run, out))

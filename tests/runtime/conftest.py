@@ -24,7 +24,7 @@ from ganspect.runtime.backends import Arrays, Backend
 from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.calibration import calibrate
 from ganspect.train.run import load_run
-from tests.conftest import scratched, texture
+from tests.conftest import made_once, scratched, texture
 
 
 class CountingBackend:
@@ -104,7 +104,7 @@ def copy(tmp_path: Path) -> Callable[[Path], Path]:
 @pytest.fixture(scope="session")
 def rescored_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
     """The tiny f-AnoGAN with a deployed score that needs pixel statistics."""
-    return export_rescored(tmp_path_factory.mktemp("rescored") / "bundle", tiny_run)
+    return made_once(tmp_path_factory, "rescored", lambda out: export_rescored(out, tiny_run))
 
 
 @pytest.fixture(scope="session")
