@@ -158,7 +158,7 @@ class Station:
             if self.paused:
                 self.outputs.rest("inspection is paused")
                 self.cameras.pass_over()
-                stopping.wait(_LOOK_S)
+                time.sleep(_LOOK_S)  # waiting for the event, a handler that sets it would wait for this thread
             else:
                 self._next(_LOOK_S)
                 self.outputs.feed(self._unwell)
