@@ -160,6 +160,7 @@ def _beside(fault: Fault, plant: Plant, outcomes: _Outcomes) -> dict[str, Any]:
         "ended_well": sum(status == 0 for status in plant.statuses) == len(plant.statuses),
         "noticed": outcomes.noticed if fault.sign else None,
         "tracebacks": plant.station.said("Traceback (most recent call last)"),
+        "first_traceback": plant.station.traceback(),
         "how": fault.how + (f" ({plant.disk.kind})" if plant.disk else ""),
     }
 

@@ -94,3 +94,8 @@ class StationProcess:
     def said(self, text: str) -> int:
         """Return how many lines of its log contain a text."""
         return sum(text in line for line in self.log.read_text(errors="replace").splitlines())
+
+    def traceback(self) -> str:
+        """Return the first traceback of its log with the line before it, 4,000 characters at most; "" without one."""
+        before, found, rest = self.log.read_text(errors="replace").partition("Traceback (most recent call last)")
+        return f"{before.splitlines()[-1] if before else ''}\n{found}{rest[:4000]}" if found else ""

@@ -32,7 +32,7 @@ def test_nothing_is_lost_by_a_fault_and_the_station_recovers(injected, name):
     assert found["count"] == 1
     assert found["lost"] == found["duplicates_with_other_id"] == found["contradictory"] == 0, found
     assert found["not_recovered"] == 0
-    assert found["tracebacks"] == 0
+    assert found["tracebacks"] == 0, found["first_traceback"]
     assert found["ended_well"]
     assert found["verdicts"] > 5
     assert found["starts"] >= (2 if name == "sigkill" else 1)
