@@ -143,11 +143,14 @@ def test_the_newest_frame_in_each_view(running):
         about = json.loads(headers["x-verdict"])
         assert about["verdict"] in ("normal", "anomalous", "undecided")
     assert wide["both"] == 2 * wide["heat"] == 2 * wide["plain"]
+
+    def asked_again() -> int:
+        _, headers, _ = running.ask("GET", "/api/cameras/left/live.jpg?view=heat")
+        seen = json.loads(headers["x-verdict"])["id"] + "heat"
+        return running.ask("GET", f"/api/cameras/left/live.jpg?view=heat&seen={seen}")[0]
+
     running.station.pause(True)
-    wait_for(lambda: running.ask("GET", "/api/cameras/left/live.jpg?view=heat")[0] == 200, "it is there")
-    _, headers, _ = running.ask("GET", "/api/cameras/left/live.jpg?view=heat")
-    seen = json.loads(headers["x-verdict"])["id"] + "heat"
-    assert running.ask("GET", f"/api/cameras/left/live.jpg?view=heat&seen={seen}")[0] == 204
+    wait_for(lambda: asked_again() == 204, "no frame comes any more, and the one that was seen is not sent again")
     assert running.ask("GET", "/api/cameras/none/live.jpg")[0] == 404
     assert running.ask("GET", "/api/cameras/left/live.jpg?view=x")[0] == 400
 
