@@ -48,6 +48,7 @@ from ganspect.runtime.verdict import Verdict
 ROOT = Path(__file__).resolve().parents[1]
 CAMERAS = ("left", "right")
 _WARM_UP = 0.1
+_PATIENCE_S = 60.0  # for the streams to come
 
 
 @dataclass(frozen=True)
@@ -99,18 +100,25 @@ class Collection:
 
 
 def by_station(file: Path, seconds: float) -> tuple[Collection, dict[str, Any]]:
-    """Let a station judge the streams."""
-    stopping, collection = threading.Event(), Collection()
+    """Let a station judge the streams, for so long from when each of them is judged: a camera may need a second try."""
+    stopping, collection, awaited = threading.Event(), Collection(), set(CAMERAS)
     with Station.open(read_station(file), file.parent) as station:
+        timer, patience = (threading.Timer(after_s, stopping.set) for after_s in (seconds, _PATIENCE_S))
 
         def observe(judged: Judged) -> None:
-            # The station counts in perf_counter_ns, which is the same clock on Linux.
             arrival = judged.arrival
+            if awaited:
+                awaited.discard(arrival.camera)
+                if awaited:  # others have not come
+                    return
+                patience.cancel()
+                collection.begin_ns = time.monotonic_ns()
+                timer.start()
+            # perf_counter_ns, in which it arrived, is the same clock on Linux.
             collection.add(arrival.camera, arrival.shot.frame, arrival.arrived_ns, judged.verdict)
 
         station.observers.append(observe)
-        timer = threading.Timer(seconds, stopping.set)
-        timer.start()
+        patience.start()
         station.run(stopping)
         statuses = [feed.status() for feed in station.cameras.feeds.values()]
         backend = station.inspector.backend
@@ -191,8 +199,7 @@ def _measured(
     pids = {"this": os.getpid(), **{f"camera_{camera}": one.pid for camera, one in zip(CAMERAS, servers, strict=True)}}
     before, busy_s, begin_s = {name: usage(pid).cpu_s for name, pid in pids.items()}, machine_busy_s(), time.monotonic()
     collection, told = work()
-    lasted_s = time.monotonic() - begin_s
-    used_s = {name: usage(pid).cpu_s - before[name] for name, pid in pids.items()}
+    lasted_s, used_s = time.monotonic() - begin_s, {name: usage(pid).cpu_s - before[name] for name, pid in pids.items()}
     used_s["others"] = max(0.0, machine_busy_s() - busy_s - sum(used_s.values()))
     cores = {name: round(value / lasted_s, 2) for name, value in used_s.items()}
     return {**figures(collection, seconds), **told, "cores_used": cores}
