@@ -90,7 +90,7 @@ class Collection:
         self.unreadable = 0
 
     def add(self, camera: str, frame: Frame, arrived_ns: int, verdict: Verdict) -> None:
-        """Note a verdict that is there now."""
+        """Note a verdict that is there now; `perf_counter_ns`, as of the arrival, is the same clock on Linux."""
         now_ns, taken_ns = time.monotonic_ns(), read_time_code(frame)
         if taken_ns is None:
             self.unreadable += 1
@@ -100,21 +100,20 @@ class Collection:
 
 
 def by_station(file: Path, seconds: float) -> tuple[Collection, dict[str, Any]]:
-    """Let a station judge the streams, for so long from when each of them is judged: a camera may need a second try."""
+    """Let a station judge the streams, for so long from when each of them is judged: opening one may take seconds."""
     stopping, collection, awaited = threading.Event(), Collection(), set(CAMERAS)
     with Station.open(read_station(file), file.parent) as station:
         timer, patience = (threading.Timer(after_s, stopping.set) for after_s in (seconds, _PATIENCE_S))
 
         def observe(judged: Judged) -> None:
             arrival = judged.arrival
+            awaited.discard(arrival.camera)
             if awaited:
-                awaited.discard(arrival.camera)
-                if awaited:  # others have not come
-                    return
+                return
+            if timer.ident is None:  # the last of them has just come
                 patience.cancel()
                 collection.begin_ns = time.monotonic_ns()
                 timer.start()
-            # perf_counter_ns, in which it arrived, is the same clock on Linux.
             collection.add(arrival.camera, arrival.shot.frame, arrival.arrived_ns, judged.verdict)
 
         station.observers.append(observe)
@@ -199,7 +198,8 @@ def _measured(
     pids = {"this": os.getpid(), **{f"camera_{camera}": one.pid for camera, one in zip(CAMERAS, servers, strict=True)}}
     before, busy_s, begin_s = {name: usage(pid).cpu_s for name, pid in pids.items()}, machine_busy_s(), time.monotonic()
     collection, told = work()
-    lasted_s, used_s = time.monotonic() - begin_s, {name: usage(pid).cpu_s - before[name] for name, pid in pids.items()}
+    lasted_s = time.monotonic() - begin_s
+    used_s = {name: usage(pid).cpu_s - before[name] for name, pid in pids.items()}
     used_s["others"] = max(0.0, machine_busy_s() - busy_s - sum(used_s.values()))
     cores = {name: round(value / lasted_s, 2) for name, value in used_s.items()}
     return {**figures(collection, seconds), **told, "cores_used": cores}

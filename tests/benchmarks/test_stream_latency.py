@@ -35,13 +35,13 @@ def test_a_time_code_is_read_and_a_torn_one_is_none():
 def test_station_and_loop_are_measured_on_the_same_streams(tiny_bundle, tmp_path):
     random = np.random.default_rng(4)
     video = write_video(tmp_path / "line.avi", [normal_part(random) for _ in range(8)])
-    found = run(0.1, tmp_path, bundle=tiny_bundle, video=video, backend="onnxruntime", budget_ms=500)
+    found = run(0.06, tmp_path, bundle=tiny_bundle, video=video, backend="onnxruntime", budget_ms=500)
     for one in (found["station"], found["loop"]):
         assert set(one["verdicts_per_s"]) == set(CAMERAS)
         assert one["verdicts"] > 10
         assert one["unreadable"] == 0
         age = one["capture_to_verdict_ms"]
-        assert 0 < age["p50"] <= age["p95"] <= age["p99"] <= age["max"] < 8000
+        assert 0 < age["p50"] <= age["p95"] <= age["p99"] <= age["max"] < 5000
         assert one["iterations_mean"] >= 1
         assert one["cores_used"]["this"] > 0
     assert found["station"]["captured"]["left"] > 10
