@@ -198,3 +198,16 @@ def test_an_interrupted_command_cleans_up_and_prints_no_traceback(tmp_path, numb
     assert ended.returncode not in (0, 2)
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_ends_where_a_cameras_thread_hangs_in_its_driver():
+    program = (
+        "import sys, threading\n"
+        "threading.Thread(target=threading.Event().wait, name='camera left').start()\n"
+        "from ganspect.cli import main\n"
+        "sys.argv = ['ganspect', 'inspect']\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "no such command 'inspect'" in ended.stderr
