@@ -155,9 +155,8 @@ def tiny_anogan_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path
 @pytest.fixture(scope="session")
 def tiny_rgb_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
     """A finished run of f-AnoGAN on RGB tiles that are not square: 28 high, 36 wide, cut from larger frames."""
-    overrides = ["image.size_hw=[28,36]", "image.channels=3", "image.fit=tiles", "data.patches_per_image=4"]
-    train = lambda out: train_tiny(out, mvtec_folder, *overrides, steps=20)  # noqa: E731
-    return made_once(tmp_path_factory, "tiny_rgb_run", train)
+    tiles = ["image.size_hw=[28,36]", "image.channels=3", "image.fit=tiles", "data.patches_per_image=4"]
+    return made_once(tmp_path_factory, "tiny_rgb_run", lambda out: train_tiny(out, mvtec_folder, *tiles, steps=20))
 
 
 @pytest.fixture(scope="session")
