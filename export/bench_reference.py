@@ -30,6 +30,7 @@ from ganspect.runtime.bench.protocol import Message, reserve_stdout
 from ganspect.runtime.bench.serving import leave_interrupts_to_the_parent, serve
 from ganspect.runtime.rows import start_latents
 from ganspect.train.run import Run, load_run
+from ganspect.train.system import latent_size_of
 
 _MODES = ("encoder", "search_step", "search")
 
@@ -120,7 +121,7 @@ class ReferenceSession:
         """Return images and start latents, a row for each restart of each tile, and the pixel maps of the search."""
         image, system = torch.from_numpy(tiles), self._search.formulas.system
         with torch.inference_mode():
-            encoded = system.encode(to_image(image)).numpy() if self._has_encoder else None
+            encoded = system.encode(system.represent(to_image(image))).numpy() if self._has_encoder else None
         restarts = self._bundle.manifest.search.restarts
         starts = start_latents(self._bundle.starts(), restarts, len(tiles), encoded)
         rows = image.repeat_interleave(starts.shape[1], dim=0)
@@ -139,7 +140,7 @@ def require_same_model(run: Run, bundle: Bundle) -> None:
         "system": (recipe.system, manifest.system),
         "image size": (_size(recipe.image.size_hw), _size(manifest.image.size_hw)),
         "channels": (recipe.image.channels, manifest.image.channels),
-        "latent size": (recipe.network.latent_size, manifest.latent.size),
+        "latent size": (latent_size_of(recipe), manifest.latent.size),
         "network width": (recipe.network.width, manifest.recipe["network"]["width"]),
     }
     for what, (given, expected) in kinds.items():

@@ -29,6 +29,7 @@ from ganspect.export.weights import WEIGHTS, WeightFile
 from ganspect.files import new_folder, require_replaceable, require_writable, sha256_of, write_atomically
 from ganspect.progress import print_warning
 from ganspect.records import (
+    BackboneRecord,
     CalibrationRecord,
     GraphRecord,
     ImageRecord,
@@ -41,7 +42,7 @@ from ganspect.records import (
 from ganspect.runtime.calibration import calibrate, statistics_frames
 from ganspect.scoring import SCORES
 from ganspect.train.run import Run, load_run
-from ganspect.train.system import System
+from ganspect.train.system import System, latent_size_of
 
 STARTS = "starts.safetensors"
 N_STARTS = 64
@@ -104,7 +105,7 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
     weights.write(folder)
     check_forms(folder)
     random = np.random.default_rng(recipe.seed)
-    normal = random.standard_normal((N_STARTS, recipe.network.latent_size))
+    normal = random.standard_normal((N_STARTS, latent_size_of(recipe)))
     starts = (system.latent_mean.numpy() + normal * system.latent_deviation.numpy()).astype(np.float32)
     write_atomically(folder / STARTS, save({"latent": starts}))
 
@@ -124,7 +125,9 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
     manifest = Manifest(
         ganspect_version=__version__,
         system=run.system.name,
+        mode="encoder" if run.recipe.mode == "auto" else run.recipe.mode,
         image=_image_record(run.recipe),
+        backbone=_backbone_record(run.system, run.recipe),
         latent=latent_record(run.system),
         search=search_record(run.recipe),
         scores=_score_record(run.system, run.recipe),
@@ -133,6 +136,7 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
         parity=dict(parity),
         training=run.training,
         health=run.health,
+        choice=run.choice,
         recipe=run.recipe.model_dump(mode="json"),
         versions=_versions(),
     )
@@ -152,7 +156,7 @@ def search_record(recipe: Recipe) -> SearchRecord:
 
 def sizes_of(recipe: Recipe) -> Sizes:
     """Return the sizes that are fixed in the graphs."""
-    return Sizes(recipe.image.size_hw, recipe.image.channels, recipe.network.latent_size)
+    return Sizes(recipe.image.size_hw, recipe.image.channels, latent_size_of(recipe))
 
 
 def _formulas(system: System, recipe: Recipe) -> Formulas:
@@ -186,18 +190,32 @@ def _image_record(recipe: Recipe) -> ImageRecord:
     )
 
 
+def _backbone_record(system: System, recipe: Recipe) -> BackboneRecord | None:
+    if system.representation is None or recipe.backbone is None:
+        return None
+    return BackboneRecord(
+        name=recipe.backbone.name,
+        layers=system.representation.backbone.layers,
+        channels=system.representation.channels,
+        grid_hw=system.representation.grid_hw,
+        size_bytes=4 * sum(values.numel() for values in system.representation.parameters()),
+    )
+
+
 def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
     deployed = Deployed.by(system, recipe.score.search, recipe.score.encoder)
     return ScoreRecord(
         search=deployed.search,
         encoder=deployed.encoder,
         paper=system.paper_score,
-        formulas={name: score.formula for name, score in SCORES.items() if system.can_score(name)},
+        formulas={name: score.formula for name, score in SCORES.items() if system.can_score(name, recipe)},
         feature_weight=recipe.score.feature_weight,
         alpha=recipe.score.alpha,
         kappa=recipe.score.kappa,
         needs_pixel_statistics=deployed.needs_pixel_statistics,
         scale=recipe.score.scale,
+        weighing=recipe.score.weighing,
+        share=recipe.score.share,
     )
 
 

@@ -20,7 +20,7 @@ def fold(network: nn.Module) -> nn.Module:
     A batch norm is folded where it directly follows a convolution, transposed convolution or linear layer
     in an `nn.Sequential`; anywhere else it stays and is exported as it is.
     """
-    folded = copy.deepcopy(network).float().cpu().eval().requires_grad_(False)
+    folded = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     for module in folded.modules():
         _resolve_parametrizations(module)
     for module in list(folded.modules()):

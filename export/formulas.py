@@ -22,7 +22,6 @@ from ganspect.scoring import (
     State,
     cleared,
     iterate,
-    residual_map,
     search_loss,
     to_unit_range,
 )
@@ -103,7 +102,7 @@ class Formulas:
 
     def prepare(self, image: Tensor, best_score: Tensor, part: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
         """Return x, what is fixed, and whether any row is not done: what the loop needs once."""
-        x = to_image(image)
+        x = self.represent(image)
         anchor = self.system.encode(x) if "anchor" in self.fixed else None
         seen = self.system.see(x, anchor) if set(self.fixed) - {"anchor"} else Seen()
         values = {"anchor": anchor, "features": seen.features, "logit": seen.logit}
@@ -132,17 +131,34 @@ class Formulas:
         return (going, *following[:6])
 
     def finish(self, x: Tensor, best_latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the reconstruction (uint8, NHWC) and the residual (N,H,W) of the best latent."""
-        reconstruction = self.system.generator(best_latent)
-        return to_pixels(reconstruction), residual_map(x, reconstruction)
+        """Return a picture of the reconstruction (uint8, NHWC) and the heat map (N,H,W) of the best latent."""
+        return self.shown(x, self.system.generator(best_latent))
 
     def scores(self, image: Tensor, *pixels: Tensor) -> tuple[Tensor, ...]:
         """Return latent, encoder score, start score, reconstruction and residual: the score graph."""
-        x = to_image(image)
+        x = self.represent(image)
         latent = self.system.encode(x)
         match = with_pixels(self.system.match(x, latent), pixels)
         scores = (SCORES[name].of(match, self.weights) for name in self.deployed.names)
-        return latent, *scores, to_pixels(match.reconstruction), residual_map(x, match.reconstruction)
+        return latent, *scores, *self.shown(x, match.reconstruction)
+
+    def represent(self, image: Tensor) -> Tensor:
+        """Return x, (N,C,h,w), of (N,H,W,channels) uint8 images: the backbone graph."""
+        return self.system.represent(to_image(image))
+
+    def distances(self, x: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weighed distances (N,h,w) and the heat map (N,H,W): the distance graph."""
+        if self.system.distance is None:
+            raise ValueError(f"{self.system.name} weighs no residuals by this recipe")
+        return self.system.distance(x, reconstruction), self.system.heat_map(x, reconstruction)
+
+    def shown(self, x: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what people are shown of a reconstruction: a picture (uint8, NHWC) and the heat map (N,H,W)."""
+        return to_pixels(self.system.picture(reconstruction)), self.system.heat_map(x, reconstruction)
+
+    def picture(self, x: Tensor) -> Tensor:
+        """Return a picture (uint8, NHWC) of x or of a reconstruction: the picture graph."""
+        return to_pixels(self.system.picture(x))
 
     def match(
         self, x: Tensor, fixed: Mapping[str, Tensor], reconstruction: Tensor, pixels: tuple[Tensor, ...]
@@ -150,21 +166,24 @@ class Formulas:
         """Return an image beside a reconstruction, with as much of the system's views as loss and score need.
 
         Args:
-            x: (N,C,H,W) in [-1, 1].
+            x: (N,C,H,W).
             fixed: what `prepare` returned of it, by the names in `fixed`.
-            reconstruction: (N,C,H,W) in [-1, 1].
+            reconstruction: (N,C,H,W).
             pixels: the two pixel maps, or nothing.
         """
         anchor = fixed.get("anchor")
         # What nothing needs is not traced; and without its anchor a discriminator of pairs could not see.
         seen = self.system.see(reconstruction, anchor) if self._needs else Seen()
         of_image = Seen(fixed.get("features"), fixed.get("logit"))
-        return with_pixels(matched(x, of_image, reconstruction, seen, anchor), pixels)
+        match = matched(x, of_image, reconstruction, seen, anchor)
+        if "distance" in self.score.needs:
+            match = self.system.with_distance(match)
+        return with_pixels(match, pixels)
 
     @property
     def _needs(self) -> frozenset[Need]:
         """Return what the search takes of the system's views."""
-        return (self.score.needs | self.loss.needs) - {"pixels"}
+        return (self.score.needs | self.loss.needs) - {"image", "pixels", "distance"}
 
 
 def compose(system: System, search: SearchRecord, score: str, encoder_score: str) -> Formulas:

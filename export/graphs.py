@@ -1,4 +1,4 @@
-"""The six graphs of a bundle: which function each is, and its inputs and outputs by name."""
+"""The graphs of a bundle: which function each is, and its inputs and outputs by name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from ganspect.export.formulas import Formulas, to_image
+from ganspect.export.formulas import Formulas
 from ganspect.export.search_loop import CARRIED, Pieces, build_search, build_step
 from ganspect.export.tracing import example_batch, trace
 from ganspect.scoring import State
@@ -38,7 +38,9 @@ class Sizes:
 def graph_builders(formulas: Formulas, sizes: Sizes) -> dict[str, Callable[[], onnx.ModelProto]]:
     """Return, by name, what traces each graph.
 
-    Without an encoder there is no `encoder` and no `score`; without networks that see anything, no `features`.
+    Without an encoder there is no `encoder` and no `score`; without networks that see anything, no `features`. In
+    feature space there are `backbone` (images to x) and `picture` (x to pixels), and where residuals are weighed
+    `distance` (x and a reconstruction to distances and the heat map).
     """
     example = _Example(formulas, sizes)
     search = _Search(formulas, example)
@@ -52,6 +54,14 @@ def graph_builders(formulas: Formulas, sizes: Sizes) -> dict[str, Callable[[], o
     if (encoder := formulas.system.encoder) is not None:
         builders["encoder"] = lambda: trace(encoder, [example.x], ["image"], ["latent"])
         builders["score"] = lambda: example.trace(formulas.scores, ["image", *example.maps], SCORE_OUTPUTS)
+    if formulas.system.representation is not None:
+        builders["backbone"] = lambda: trace(formulas.represent, [example.image], ["image"], ["x"])
+        builders["picture"] = lambda: trace(formulas.picture, [example.x], ["x"], ["reconstruction"])
+    if formulas.system.distance is not None:
+        pair = [example.x, example.x * 0.5]
+        builders["distance"] = lambda: trace(
+            formulas.distances, pair, ["x", "reconstruction"], ["distance", "residual"]
+        )
     return builders
 
 
@@ -60,13 +70,15 @@ class _Example:
 
     def __init__(self, formulas: Formulas, sizes: Sizes) -> None:
         random = torch.Generator().manual_seed(0)
-        one = torch.zeros(1, sizes.channels, *sizes.size_hw)
+        one = torch.zeros(1, *sizes.size_hw, sizes.channels, dtype=torch.uint8)
         with torch.no_grad():
-            seen = formulas.see(one, torch.zeros(1, sizes.latent_size) if formulas.system.anchored else None)
-            inner = {size for tensor in seen for size in tensor.shape}
+            x = formulas.represent(one)
+            seen = formulas.see(x, torch.zeros(1, sizes.latent_size) if formulas.system.anchored else None)
+            inner = {size for tensor in (x, *seen) for size in tensor.shape}
             batch = example_batch({*sizes.size_hw, sizes.channels, sizes.latent_size, *inner})
             image = torch.randint(0, 256, (batch, *sizes.size_hw, sizes.channels), dtype=torch.uint8, generator=random)
-            self.x = to_image(image).contiguous()
+            self.x = formulas.represent(image).contiguous()
+        self.image = image
         self.latent = torch.randn(batch, sizes.latent_size, generator=random)
         self.seen_inputs = [self.x, self.latent] if formulas.system.anchored else [self.x]
         with torch.no_grad():

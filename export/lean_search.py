@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from ganspect.bundle import Bundle
-from ganspect.export.formulas import Deployed, Formulas, adam_of, loss_of, to_image, to_pixels, with_pixels
+from ganspect.export.formulas import Deployed, Formulas, adam_of, loss_of, with_pixels
 from ganspect.export.reference import initial_state
-from ganspect.scoring import SCORES, Match, ScoreWeights, State, adam_step, residual_map, search_loss
+from ganspect.scoring import SCORES, Match, ScoreWeights, State, adam_step, search_loss
 from ganspect.train.system import System, matched
 
 
@@ -70,24 +70,24 @@ class LeanSearch:
             state = self._iterate(prepared, state)
         with torch.inference_mode():
             reconstruction = self.formulas.system.generator(state.best_latent)
-            to_pixels(reconstruction)
-            residual_map(prepared.x, reconstruction)
+            self.formulas.shown(prepared.x, reconstruction)
         return state
 
     def scores(self, image: Tensor, *pixels: Tensor) -> tuple[Tensor, ...]:
         """Return what the score graph returns of (N,H,W,C) uint8 images, and see in them only what its scores need."""
-        formulas, x = self.formulas, to_image(image)
+        formulas, x = self.formulas, self.formulas.represent(image)
         system, names = formulas.system, formulas.deployed.names
         latent = system.encode(x)
         reconstruction = system.generator(latent)
-        if frozenset().union(*(SCORES[name].needs for name in names)) <= {"pixels"}:
-            match = Match(x, reconstruction)
+        if frozenset().union(*(SCORES[name].needs for name in names)) <= {"image", "pixels", "distance"}:
+            match = system.with_distance(Match(x, reconstruction))
         else:
             anchor = latent if system.anchored or "code" in system.views else None
-            match = matched(x, system.see(x, anchor), reconstruction, system.see(reconstruction, anchor), anchor)
+            seen, seen_in_it = system.see(x, anchor), system.see(reconstruction, anchor)
+            match = system.with_distance(matched(x, seen, reconstruction, seen_in_it, anchor))
         match = with_pixels(match, pixels)
         scores = (SCORES[name].of(match, formulas.weights) for name in names)
-        return latent, *scores, to_pixels(reconstruction), residual_map(x, reconstruction)
+        return latent, *scores, *formulas.shown(x, reconstruction)
 
     def _by_autograd(self, prepared: Prepared, state: State) -> State:
         formulas, latent = self.formulas, state.latent.detach().requires_grad_()

@@ -21,7 +21,7 @@ from ganspect.export.formulas import Deployed, to_image, to_pixels, with_pixels
 from ganspect.export.graphs import PIXEL_MAPS, STATE, STATE_OUT, Sizes
 from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.export.variants import file_name
-from ganspect.scoring import SCORES, State, residual_map
+from ganspect.scoring import SCORES, State
 from ganspect.train.system import weights_of
 
 BATCHES: Mapping[int, int] = {1: 3, 5: 1}
@@ -108,7 +108,8 @@ class ParityCheck:
             self._function("generator", {"latent": self._latent(batch)}, system.generator)
             self._seen(batch)
             if system.encoder is not None:
-                self._function("encoder", {"image": to_image(self._image(batch))}, system.encoder)
+                self._function("encoder", {"image": self._x(self._image(batch))}, system.encoder)
+            self._representation(batch)
             if self._deployed.encoder is not None:
                 self._scores(batch, self._deployed.encoder)
             self._one_step(batch)
@@ -121,8 +122,29 @@ class ParityCheck:
         (given,) = self._graph(name, inputs)
         self._note("function", name, _relative(given, expected))
 
+    def _representation(self, batch: int) -> None:
+        """Compare what only bundles in feature space, or with weighed residuals, have."""
+        system, image = self._reference.system, self._image(batch)
+        x = self._x(image)
+        if system.representation is not None:
+            self._function("backbone", {"image": image}, self._x)
+            (picture,) = self._graph("picture", {"x": x})
+            with torch.no_grad():
+                self._note("pixels", "picture", _pixels_off(picture, to_pixels(system.picture(x))))
+        if system.distance is not None:
+            with torch.no_grad():
+                reconstruction = system.generator(self._latent(batch))
+                expected = system.distance(x, reconstruction), system.heat_map(x, reconstruction)
+            given = self._graph("distance", {"x": x, "reconstruction": reconstruction})
+            for name, got, wanted in zip(("distance", "heat map"), given, expected, strict=True):
+                self._note("function", name, _relative(got, wanted))
+
+    def _x(self, image: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._reference.system.represent(to_image(image))
+
     def _seen(self, batch: int) -> None:
-        system, inputs = self._reference.system, {"image": to_image(self._image(batch))}
+        system, inputs = self._reference.system, {"image": self._x(self._image(batch))}
         if not system.views:
             return
         if system.anchored:
@@ -135,18 +157,19 @@ class ParityCheck:
     def _scores(self, batch: int, encoder_score: str) -> None:
         system, image, pixels = self._reference.system, self._image(batch), self._pixels()
         with torch.no_grad():
-            x = to_image(image)
+            x = self._x(image)
             latent = system.encode(x)
             matched = with_pixels(system.match(x, latent), pixels)
             weights = weights_of(system.recipe)
             start, encoder = (SCORES[name].of(matched, weights) for name in (self._deployed.search, encoder_score))
+            residual, picture = system.heat_map(x, matched.reconstruction), system.picture(matched.reconstruction)
         inputs = {"image": image} | dict(zip(PIXEL_MAPS, pixels, strict=False))
         got_latent, got_encoder, got_start, got_pixels, got_residual = self._graph("score", inputs)
         self._note("function", "score latent", _relative(got_latent, latent))
         self._note("score", "encoder_score", _relative(got_encoder, encoder))
         self._note("score", "start_score", _relative(got_start, start))
-        self._note("function", "score residual", _relative(got_residual, residual_map(x, matched.reconstruction)))
-        self._note("pixels", "score reconstruction", _pixels_off(got_pixels, to_pixels(matched.reconstruction)))
+        self._note("function", "score residual", _relative(got_residual, residual))
+        self._note("pixels", "score reconstruction", _pixels_off(got_pixels, to_pixels(picture)))
 
     def _one_step(self, batch: int) -> None:
         errors: dict[str, list[_StepErrors]] = {}
@@ -185,7 +208,7 @@ class ParityCheck:
         weights = weights / weights.sum(1, keepdim=True).clamp(min=_LEAST_GRADIENT)
         counted = bool(torch.isfinite(following.best_score).all())
         return _StepErrors(
-            (got_gradient - gradient).norm(dim=1) / gradient.norm(dim=1),
+            (got_gradient - gradient).norm(dim=1) / gradient.norm(dim=1).clamp(min=_LEAST_GRADIENT),
             ((given["latent_out"] - following.latent).abs() * weights).sum(1) / settings.learning_rate,
             _relative(given["best_score_out"], following.best_score) if counted else None,
         )
@@ -200,9 +223,11 @@ class ParityCheck:
         given = dict(zip((*STATE_OUT, "reconstruction", "residual"), outputs, strict=True))
         self._note("free_run", "search", ((given["best_score_out"] - expected).abs() / expected.abs()).max())
         with torch.no_grad():
-            best = self._reference.system.generator(given["best_latent_out"])
-        self._note("pixels", "search reconstruction", _pixels_off(given["reconstruction"], to_pixels(best)))
-        self._note("function", "search residual", _relative(given["residual"], residual_map(to_image(image), best)))
+            system = self._reference.system
+            best = system.generator(given["best_latent_out"])
+            picture, residual = system.picture(best), system.heat_map(self._x(image), best)
+        self._note("pixels", "search reconstruction", _pixels_off(given["reconstruction"], to_pixels(picture)))
+        self._note("function", "search residual", _relative(given["residual"], residual))
 
     def _graph(self, name: str, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         outputs = self._session(name).run(
@@ -245,7 +270,7 @@ def _search_inputs(image: Tensor, state: State, pixels: tuple[Tensor, ...]) -> d
 
 
 def _relative(given: Tensor, expected: Tensor) -> Tensor:
-    return (given - expected).abs().max() / expected.abs().max()
+    return (given - expected).abs().max() / expected.abs().max().clamp(min=_LEAST_GRADIENT)
 
 
 def _pixels_off(given: Tensor, expected: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class ReferenceSearch:
         """Take one iteration and return the gradient of the search loss as well, (N,D)."""
         settings, weights = self.search, weights_of(self.system.recipe)
         latent = state.latent.detach().requires_grad_()
-        matched = self.system.match(to_image(image), latent)
+        matched = self.system.match(self.system.represent(to_image(image)), latent)
         loss = search_loss(loss_of(settings), matched).sum()
         (gradient,) = torch.autograd.grad(loss, latent)
         with torch.no_grad():

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 from pydantic import Field, model_validator
 
+from ganspect.records import Mode, Weighing
 from ganspect.scoring import PAPER_WEIGHTS, SCORES
 from ganspect.sections import Section, parse, read_yaml
 
@@ -62,6 +63,43 @@ class DataSettings(Section):
     flips: tuple[Literal["horizontal", "vertical"], ...] = ()
     shift_px: Annotated[int, Field(ge=0, le=16)] = 0
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class BackboneSettings(Section):
+    """The frozen network whose activations take the image's place: feature space.
+
+    Attributes:
+        name: `efficientnet_lite0`.
+        layers: numbers of the layers whose activations are taken (`ganspect.train.backbones`).
+        stride: pixels of the image for each place of the grid that all layers are brought to.
+        channels: kept of all layers together after whitening; those that vary most on normal images.
+        weights: file of the network's weights; absent: that of the package that brings them.
+        copies: of each training image, varied as `data` says (flips, shifts, gain); absent: one for each combination
+            of flips, and at least 4 where shifts or gain are asked for.
+    """
+
+    name: str = "efficientnet_lite0"
+    layers: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(2, 4, 10), min_length=1)
+    stride: Literal[4, 8, 16, 32] = 8
+    channels: Annotated[int, Field(ge=4, le=512)] = 64
+    weights: Path | None = None
+    copies: Annotated[int, Field(ge=1, le=64)] | None = None
+
+
+class ChoiceSettings(Section):
+    """What is chosen for a run by defects that are drawn on held-out normal images, before it is trained.
+
+    Attributes:
+        latent_sizes: candidates for `network.latent_size`; 0 is the mean alone. Empty: the size stands as it is.
+        weighings: candidates for `score.weighing`.
+        shares: candidates for `score.share`.
+        images: normal images that defects are drawn on, at most.
+    """
+
+    latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128)
+    weighings: tuple[Weighing, ...] = Field(default=("place", "pooled", "plain"), min_length=1)
+    shares: tuple[Share, ...] = Field(default=(0.0, 0.01, 0.05, 0.2), min_length=1)
+    images: Annotated[int, Field(ge=8)] = 200
 
 
 class NetworkSettings(Section):
@@ -129,6 +167,10 @@ class ScoreSettings(Section):
         kappa: κ of f-AnoGAN's score.
         scale: `min_max` reports scores relative to those of the calibration's normal images (GANomaly, section 4):
             0 the lowest of them, 1 the highest; verdicts are the same.
+        weighing: of the score `weighed_residual`: `place` and `pooled` weigh the residual by its covariance over normal
+            images, at each place (parts that lie alike) or over all places (textures); `plain` does not. Absent: the
+            system has no such score.
+        share: of the places, those with the largest residual, that `weighed_residual` averages; 0: the largest alone.
     """
 
     search: str = "residual_mean"
@@ -137,6 +179,8 @@ class ScoreSettings(Section):
     alpha: Share = PAPER_WEIGHTS.alpha
     kappa: Annotated[float, Field(ge=0)] = PAPER_WEIGHTS.kappa
     scale: Literal["none", "min_max"] = "none"
+    weighing: Weighing | None = None
+    share: Share = 0.01
 
     @model_validator(mode="after")
     def _known(self) -> "ScoreSettings":
@@ -150,15 +194,22 @@ class Recipe(Section):
     """Everything that decides a run; the same recipe, data, precision and machine give the same weights.
 
     Attributes:
-        system: `anogan`, `fanogan`, `egbad` or `ganomaly`.
+        system: `anogan`, `fanogan`, `egbad`, `ganomaly` or `linear`.
         seed: of initial weights, data order, augmentation and latents.
+        mode: what verdicts come from unless another is asked for: the latent `search`, the `encoder` alone, or `auto`:
+            the search where it finds drawn defects surely better, which export tries.
+        backbone: absent: the networks see pixels.
+        choice: absent: nothing is chosen.
         image: see `ImageSettings`; likewise the other sections.
     """
 
     system: str
     seed: Annotated[int, Field(ge=0)] = 0
+    mode: Mode | Literal["auto"] = "search"
     image: ImageSettings = ImageSettings()
     data: DataSettings = DataSettings()
+    backbone: BackboneSettings | None = None
+    choice: ChoiceSettings | None = None
     network: NetworkSettings = NetworkSettings()
     search: SearchSettings = SearchSettings()
     score: ScoreSettings = ScoreSettings()

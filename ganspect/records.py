@@ -15,6 +15,9 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 Mode: TypeAlias = Literal["search", "encoder"]
 """What verdicts come from: the latent search, or the encoder's score alone."""
 
+Weighing: TypeAlias = Literal["place", "pooled", "plain"]
+"""How a residual's channels are weighed: by their covariance at each place or over all places, or not at all."""
+
 Side = Annotated[int, Field(ge=1, le=16_384)]
 """Of an image in pixels; a damaged manifest must not ask for all memory."""
 
@@ -36,6 +39,24 @@ class ImageRecord(Record):
     bits: Literal[8, 12, 16]
     fit: Literal["resize", "tiles"]
     overlap: Annotated[float, Field(ge=0, le=0.9)]
+
+
+class BackboneRecord(Record):
+    """The frozen network whose activations the bundle's formulas are about; its weights are in the graphs.
+
+    Attributes:
+        name: see `ganspect.config.BackboneSettings`, as for the other fields.
+        layers: numbers of its layers.
+        channels: of the whitened map.
+        grid_hw: places of the map.
+        size_bytes: of its weights and the whitening, in float32.
+    """
+
+    name: str
+    layers: tuple[int, ...]
+    channels: Annotated[int, Field(ge=1, le=65_536)]
+    grid_hw: tuple[Side, Side]
+    size_bytes: int
 
 
 class LatentRecord(Record):
@@ -80,6 +101,9 @@ class ScoreRecord(Record):
         needs_pixel_statistics: whether a deployed score does.
         scale: `min_max`: users see the deployed scores relative to the calibration's `ScoreRange`; decisions are taken
             on raw ones.
+        weighing: of residuals, see `ganspect.config.ScoreSettings`; with one, heat maps are in deviations of normal
+            images, and else in [0, 1].
+        share: of the places that `weighed_residual` averages.
     """
 
     search: str
@@ -91,6 +115,8 @@ class ScoreRecord(Record):
     kappa: float = 1.0
     needs_pixel_statistics: bool
     scale: Literal["none", "min_max"] = "none"
+    weighing: Weighing | None = None
+    share: float = 0.01
 
 
 class GraphRecord(Record):
@@ -146,6 +172,24 @@ class TrainingRecord(Record):
     steps: dict[str, int]
 
 
+class ChoiceRecord(Record):
+    """What was chosen for a run by drawn defects (`ganspect.train.choosing`); part of run.json and manifest.json.
+
+    Attributes:
+        settings: what the recipe has on top of its own, `section.key=value` each.
+        auroc: of drawn against normal images, of the candidate that was chosen.
+        images: normal images.
+        drawn: images with a defect drawn on them.
+        candidates: each with its settings and its AUROC.
+    """
+
+    settings: list[str]
+    auroc: float
+    images: int
+    drawn: int
+    candidates: list[dict[str, Any]]
+
+
 class Health(Record):
     """What the last checks of a training's stages say (`ganspect.train.health`); part of run.json and manifest.json.
 
@@ -159,12 +203,17 @@ class Health(Record):
 
 
 class Manifest(Record):
-    """`manifest.json`: everything that a runtime must know, and the hash of every file."""
+    """`manifest.json`: everything that a runtime must know, and the hash of every file.
+
+    `mode` is what verdicts come from unless another is asked for. `backbone` is None where the networks see pixels.
+    """
 
     schema_version: int = SCHEMA_VERSION
     ganspect_version: str
     system: str
+    mode: Mode = "search"
     image: ImageRecord
+    backbone: BackboneRecord | None = None
     latent: LatentRecord
     search: SearchRecord
     scores: ScoreRecord
@@ -176,6 +225,7 @@ class Manifest(Record):
     )
     training: TrainingRecord
     health: Health = Health()
+    choice: ChoiceRecord | None = None
     recipe: dict[str, Any]
     versions: dict[str, str]
 

@@ -55,6 +55,15 @@ def read_yaml(
         raise ConfigError(f"{path} is not valid YAML{where}: {reason}; mend that line") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings; expected 'key: value' lines as in {such_as}")
+    return with_overrides(content, overrides)
+
+
+def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Return settings with `section.key=value` overrides applied, without checking the keys; they are changed.
+
+    Raises:
+        ConfigError: an override has no `=`, or names a value as if it were a section.
+    """
     for override in overrides:
         _apply(content, override)
     return content

@@ -18,7 +18,7 @@ from ganspect.records import Mode, Precision
 from ganspect.runtime.backends import Backend, find_engine, open_backend
 from ganspect.runtime.backends.tuning import LATENCY, Tuning
 from ganspect.runtime.finding import Finding, Prepared, encoder_findings, groups, lengths_of, search_finding, since_ms
-from ganspect.runtime.options import check_options, require_counted, threshold_of
+from ganspect.runtime.options import check_options, mode_of, require_counted, threshold_of
 from ganspect.runtime.pace import Deadline
 from ganspect.runtime.regions import Region, find_regions, frame_level, least_area_px, tile_level
 from ganspect.runtime.rows import Array
@@ -80,7 +80,7 @@ class Inspector:
         cls,
         folder: str | Path,
         *,
-        mode: Mode = "search",
+        mode: Mode | None = None,
         backend: str = "onnxruntime",
         precision: Precision | None = None,
         steps: int | None = None,
@@ -93,7 +93,7 @@ class Inspector:
 
         Args:
             folder: the bundle.
-            mode: the latent search, or the encoder's score alone.
+            mode: the latent search, or the encoder's score alone; None: the bundle's own.
             backend: what runs the graphs; `auto`: the fastest one that `ganspect verify` has passed here.
             precision: of the convolutions; None: fp32, with `auto` any.
             steps: iterations at most; None: the calibration's. With others the false-alarm rate is not the calibrated.
@@ -114,6 +114,8 @@ class Inspector:
         check_options(mode, steps, budget_ms)
         bundle = open_bundle(Path(folder), check=check)
         bundle.require_calibration()
+        mode = mode_of(bundle, mode)
+        check_options(mode, steps, budget_ms)
 
         if backend != AUTO:
             find_engine(backend)
@@ -192,7 +194,8 @@ class Inspector:
 
     def heat_scale(self) -> float:
         """Return the residual to draw in the hottest colour: twice the highest level of normal tiles."""
-        return min(1.0, 2 * float(self._tile_level.max()))
+        twice = 2 * float(self._tile_level.max())
+        return twice if self.bundle.manifest.scores.weighing else min(1.0, twice)
 
     def close(self) -> None:
         """Free the graphs; one that is still opening in the background is waited for."""

@@ -13,13 +13,13 @@ from ganspect.sections import nearest
 _MODES = ("search", "encoder")
 
 
-def check_options(mode: str, steps: int | None, budget_ms: float | None) -> None:
+def check_options(mode: str | None, steps: int | None, budget_ms: float | None) -> None:
     """Refuse what no inspector can do; the arguments are those of `Inspector.load`.
 
     Raises:
         ConfigError: an unknown mode, or steps or a budget that are impossible.
     """
-    if mode not in _MODES:
+    if mode is not None and mode not in _MODES:
         raise ConfigError(f"unknown mode {mode!r}; {nearest(mode, list(_MODES))}")
     if steps is not None and steps < 1:
         raise ConfigError(f"{steps} steps were asked for; give 1 or more, or leave it out for the calibration's")
@@ -41,6 +41,11 @@ def require_counted(steps: int, burn_in: int) -> None:
         raise ConfigError(
             f"{steps} steps were asked for, but this bundle's scores count after {burn_in}; give {burn_in + 1} or more"
         )
+
+
+def mode_of(bundle: Bundle, mode: Mode | None) -> Mode:
+    """Return the mode that was asked for; None: the bundle's own."""
+    return bundle.manifest.mode if mode is None else mode
 
 
 def threshold_of(bundle: Bundle, calibration: CalibrationRecord, mode: Mode) -> Threshold:

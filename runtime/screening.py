@@ -36,7 +36,7 @@ class ScreenOptions:
     """What to do with every frame.
 
     Attributes:
-        mode: the latent search, or the encoder's score alone.
+        mode: the latent search, or the encoder's score alone; None: the bundle's own.
         budget_ms: time for a frame, then the verdict is `undecided`; None: no limit.
         steps: iterations at most; None: the calibration's.
         save_anomalies: save a picture of every frame that is not normal.
@@ -48,7 +48,7 @@ class ScreenOptions:
         levels: the source's raw levels for the model's black and white; None: frames are as the model takes them.
     """
 
-    mode: Mode = "search"
+    mode: Mode | None = None
     budget_ms: float | None = None
     steps: int | None = None
     save_anomalies: bool = False
@@ -177,7 +177,7 @@ class _Run:
             return
         if self._results is None:
             self._results = self._begin(stack)
-        record = to_record(shot, verdict, self._options.mode)
+        record = to_record(shot, verdict, self._inspector.mode)
         self._results.write(record)
         self.tally.add(record)
         self._unscored += verdict.outcome == "budget" and record["score"] is None
@@ -212,11 +212,11 @@ def _settings(bundle: Path, inspector: Inspector, source: str, options: ScreenOp
     return {
         "bundle": str(bundle),
         "source": source,
-        "mode": options.mode,
+        "mode": inspector.mode,
         "backend": inspector.backend.name,
         "precision": inspector.backend.precision,
         "threshold": inspector.threshold,
-        "steps": inspector.steps if options.mode == "search" else None,
+        "steps": inspector.steps if inspector.mode == "search" else None,
         "budget_ms": options.budget_ms,
     }
 

@@ -28,7 +28,8 @@ class Verdict:
         outcome: `cleared`: every tile is at or under T, so the score is a bound; `complete`: the search went to its
             end; `budget`: time ended it.
         steps: iterations of the search, the most that a tile took; 0 in encoder mode, which has none.
-        heat_map: (H,W) float32 in [0, 1] at the frame's size, the residual of the best reconstruction.
+        heat_map: (H,W) float32 at the frame's size, the residual of the best reconstruction: in [0, 1], or weighed, in
+            deviations of normal images.
         regions: where the residual is higher than in normal frames; empty if the frame is normal.
         latency_ms: `preprocess`, `score`, `search`, and `total` from the start of preprocessing to the verdict. Where
             frames were judged together, `score` and `search` are the whole of what they shared, until this frame was

@@ -33,6 +33,7 @@ def _arrays(rows: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
         "logit": random.normal(scale=4, size=rows).astype(np.float32),
         "reconstruction_logit": random.normal(scale=4, size=rows).astype(np.float32),
         "reconstruction_code": random.normal(size=(rows, 8)).astype(np.float32),
+        "distance": random.chisquare(4, (rows, 6, 5)).astype(np.float32),
     }
 
 
@@ -134,6 +135,7 @@ def test_a_perfect_reconstruction_that_looks_real_scores_nothing(name):
         "reconstruction_code": arrays["anchor"],
         "logit": np.full(4, 200, np.float32),
         "reconstruction_logit": np.full(4, 200, np.float32),
+        "distance": np.zeros((4, 6, 5), np.float32),
     }
     assert (SCORES[name].of(Match(**perfect)) == 0).all()
 
@@ -148,6 +150,8 @@ def test_a_score_takes_no_more_than_it_says(name):
         "reconstruction_logit": ("reconstruction_logit",),
         "code": ("anchor", "reconstruction_code"),
         "pair": (),
+        "image": (),
+        "distance": ("distance",),
     }
     given = ["image", "reconstruction", *(field for need in SCORES[name].needs for field in fields[need])]
     scores = SCORES[name].of(Match(**{field: arrays[field] for field in given}))

@@ -52,7 +52,7 @@ class AnoganRecipe(Recipe):
     def _has_the_encoder_it_needs(self) -> "AnoganRecipe":
         if self.network.linear_path and not self.training.encoder.steps:
             raise ValueError("network.linear_path needs an encoder, which starts as a PCA; set training.encoder.steps")
-        if self.training.gan.anchor_weight and not self.network.linear_path:
+        if self.training.gan.anchor_weight and not (self.network.linear_path or self.backbone):
             raise ValueError("training.gan.anchor_weight needs network.linear_path, whose encoder starts as a PCA")
         if self.score.encoder != "paper" and not self.training.encoder.steps:
             raise ValueError(
@@ -75,13 +75,13 @@ class Anogan(System):
         super().__init__(recipe)
         pyramid, network = Pyramid.of(recipe), recipe.network
         self.recipe: AnoganRecipe = recipe
-        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path)
+        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
         self.features = Features(pyramid, network.feature_levels, batch_norm=True)
         self.head = Head(pyramid, network.feature_levels, batch_norm=True)
         initialise_as_dcgan(self)
         self.encoder = None
         if recipe.training.encoder.steps:
-            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
+            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
 
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
         """Return f(x) and D(x); see `System.see`."""

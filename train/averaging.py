@@ -9,12 +9,18 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ganspect.train.pca_path import PcaDecoder, PcaEncoder
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def trainable_copy(network: Network) -> Network:
-    """Return a copy in training mode, for an optimizer; the network itself then follows as its average."""
-    return copy.deepcopy(network).requires_grad_(True).train()
+    """Return a copy in training mode, for an optimizer; the network itself then follows as its average.
+
+    A fixed PCA, which no training changes, is not copied.
+    """
+    fixed = {id(share.of): share.of for share in network.modules() if isinstance(share, PcaDecoder | PcaEncoder)}
+    return copy.deepcopy(network, dict(fixed)).requires_grad_(True).train()
 
 
 class Average(nn.Module):

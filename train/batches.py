@@ -5,6 +5,7 @@ may reach over epochs, so a data set may be smaller than a batch.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,15 @@ from ganspect.config import DataSettings
 from ganspect.scoring import to_unit_range
 from ganspect.train.seeds import random_for
 
+FLIP_AXES = {"vertical": 2, "horizontal": 3}
+"""Axes of (N,C,H,W) images along which a recipe's flips mirror."""
+
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def mirrorings(flips: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return every combination of mirror directions, none of them first."""
+    return [chosen for count in range(len(flips) + 1) for chosen in combinations(flips, count)]
 
 
 class Batches:
@@ -44,7 +53,7 @@ class Batches:
             count: of images.
             random: for patches, flips, shifts and gain.
         """
-        images = self._cut(self._order(stage, first, count), self.settings, random)
+        images = self._cut(self.order(stage, first, count) % len(self.images), self.settings, random)
         if self.settings.gain:
             change = 2 * torch.rand((count, 1, 1, 1), generator=random) - 1
             images = (images * (1 + self.settings.gain * change)).clamp(max=255)
@@ -53,22 +62,70 @@ class Batches:
 
     def plain(self, count: int) -> Tensor:
         """Return at most `count` training images as they are, (N,C,H,W) float32 in [-1, 1]; of patches, some."""
-        index = self._order("plain", 0, min(count, self.epoch_length))
+        index = self.order("plain", 0, min(count, self.epoch_length)) % len(self.images)
         only_patches = DataSettings(patches_per_image=self.settings.patches_per_image)
         unit: Tensor = to_unit_range(self._cut(index, only_patches, random_for(self.seed, "plain")))
         return unit
+
+    def views(self, most: int) -> tuple[Tensor, Tensor]:
+        """Return at most `most` training images, each with those mirrored as the recipe's flips say, unvaried else.
+
+        Returns:
+            (M,C,H,W) float32 images in [-1, 1], and which image each shows, (M,) int64.
+        """
+        images = self.plain(most >> len(self.settings.flips))
+        groups = self.order("plain", 0, len(images))
+        for flip in self.settings.flips:
+            images, groups = torch.cat([images, images.flip(FLIP_AXES[flip])]), groups.repeat(2)
+        return images, groups
+
+    def pairs(self, most: int) -> tuple[Tensor, Tensor]:
+        """Return at most `most` training images twice: as x, and as the images that x is of."""
+        images = self.plain(most)
+        return images, images
+
+    def copy(self, index: Tensor, number: int) -> Tensor:
+        """Return one of the copies of some images, always the same.
+
+        Args:
+            index: (B,) below `epoch_length`, from `order`.
+            number: of the copy: 0 is the image as it is; the others are mirrored in each combination of the recipe's
+                flips in turn, and shifted and brightened at random where the recipe says so.
+
+        Returns:
+            (B,C,H,W) float32 images in [-1, 1].
+        """
+        settings, images = self.settings, []
+        mirrored = mirrorings(settings.flips)
+        varied = settings if number else DataSettings()
+        cut = settings.model_copy(update={"flips": (), "shift_px": varied.shift_px})
+        for one in index.tolist():
+            random = random_for(self.seed, "copy", one, number)
+            image = self._cut(torch.tensor([one % len(self.images)]), cut, random)
+            if varied.gain:
+                image = (image * (1 + varied.gain * (2 * torch.rand((), generator=random) - 1))).clamp(max=255)
+            images.append(image.flip([FLIP_AXES[flip] for flip in mirrored[number % len(mirrored)]]))
+        unit: Tensor = to_unit_range(torch.cat(images))
+        return unit
+
+    def order(self, stage: str, first: int, count: int) -> Tensor:
+        """Return which images come at some places of a stage's order, (count,) int64 below `epoch_length`.
+
+        Args:
+            stage: its name; each has its own order.
+            first: images taken before in this stage.
+            count: of images.
+        """
+        length = self.epoch_length
+        epochs = range(first // length, (first + count - 1) // length + 1)
+        order = [torch.randperm(length, generator=random_for(self.seed, stage, "epoch", epoch)) for epoch in epochs]
+        start = first % length
+        return torch.cat(order)[start : start + count]
 
     def _cut(self, index: Tensor, settings: DataSettings, random: torch.Generator) -> Tensor:
         rows, columns = (self._places(index, axis, settings, random) for axis in (0, 1))
         images = [self.images[i][y[:, None], x] for i, y, x in zip(index.tolist(), rows, columns, strict=True)]
         return torch.stack(images).permute(0, 3, 1, 2).float()
-
-    def _order(self, stage: str, first: int, count: int) -> Tensor:
-        length = self.epoch_length
-        epochs = range(first // length, (first + count - 1) // length + 1)
-        order = [torch.randperm(length, generator=random_for(self.seed, stage, "epoch", epoch)) for epoch in epochs]
-        start = first % length
-        return torch.cat(order)[start : start + count] % len(self.images)
 
     def _places(self, index: Tensor, axis: int, settings: DataSettings, random: torch.Generator) -> Tensor:
         """Return (B,side) the rows or columns of each image that are taken; those beyond its edge repeat the edge."""

@@ -100,8 +100,8 @@ class Egbad(System):
             self.encoder: nn.Module = mnist_encoder(network.latent_size)
             self.features: nn.Module = mnist_pairs(network.latent_size, dropout=network.dropout)
         else:
-            self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path)
-            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
+            self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
             self.features = pyramid_pairs(pyramid, network.latent_size, dropout=network.dropout)
         self.head = PairHead()
         initialise_as_dcgan(self)

@@ -57,7 +57,7 @@ class FanoganRecipe(Recipe):
 
     @model_validator(mode="after")
     def _anchored_to_a_pca(self) -> "FanoganRecipe":
-        if self.training.gan.anchor_weight and not self.network.linear_path:
+        if self.training.gan.anchor_weight and not (self.network.linear_path or self.backbone):
             raise ValueError("training.gan.anchor_weight needs network.linear_path, whose encoder starts as a PCA")
         return self
 
@@ -75,10 +75,10 @@ class Fanogan(System):
         pyramid = Pyramid.of(recipe)
         self.recipe: FanoganRecipe = recipe
         network = recipe.network
-        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path)
+        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
         self.features = Features(pyramid, network.feature_levels, batch_norm=False)
         self.head = Head(pyramid, network.feature_levels, batch_norm=False)
-        self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
+        self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
 
     @property
     def training_settings(self) -> TrainingSettings:

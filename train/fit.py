@@ -3,6 +3,7 @@
 ganspect train configs/fanogan.yaml --set data.source=FOLDER --out run
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -12,10 +13,15 @@ from ganspect.datasets import Dataset, open_dataset
 from ganspect.datasets.catalogue import absolute_source
 from ganspect.errors import ConfigError, RunError
 from ganspect.progress import print_warning
-from ganspect.sections import read_yaml
-from ganspect.train.compute import Compute, choose_device, choose_precision, deterministic
+from ganspect.records import ChoiceRecord
+from ganspect.sections import read_yaml, with_overrides
+from ganspect.train.batches import Batches
+from ganspect.train.choosing import choose
+from ganspect.train.compute import Compute, Precision, choose_device, choose_precision, deterministic
 from ganspect.train.data import TrainingData, load_training_data, require_one_scale
-from ganspect.train.folder import RunFolder
+from ganspect.train.features import FeatureBatches, open_features, prepare_representation
+from ganspect.train.folder import RunFolder, RunRecord
+from ganspect.train.representation import Representation
 from ganspect.train.run import build_system
 from ganspect.train.system import System
 from ganspect.train.systems import find_system, parse_recipe
@@ -67,10 +73,55 @@ def train(recipe: Recipe, system_type: type[System], dataset: Dataset, out: Path
         return out
     data = load_training_data(recipe, dataset)
     with deterministic():
+        begun = _begun_before(data, folder)
+        represented = _represented(recipe, data, folder)
+        choice = begun.choice if begun else _chosen(recipe, data, represented)
+        recipe = with_choice(recipe, choice, system_type, folder.config)
         system = build_system(recipe, system_type)
-        compute = _begin(recipe, system, data, folder)
-        Trainer(system, data.batches, compute, folder).run()
+        if system.representation is not None and represented.representation is not None:
+            system.representation.load_state_dict(represented.representation.state_dict())
+        compute = _compute_of(begun) if begun else _begin(recipe, system, data, folder, choice)
+        Trainer(system, represented.batches, compute, folder).run()
+    folder.features.unlink(missing_ok=True)
     return out
+
+
+@dataclass(frozen=True)
+class _Represented:
+    """The training images as the networks see them.
+
+    Attributes:
+        representation: images to x; None: x is the image.
+        batches: of x.
+    """
+
+    representation: Representation | None
+    batches: Batches | FeatureBatches
+
+
+def _represented(recipe: Recipe, data: TrainingData, folder: RunFolder) -> _Represented:
+    if recipe.backbone is None:
+        return _Represented(None, data.batches)
+    representation = Representation(recipe)
+    prepare_representation(representation, data.batches, recipe, folder.representation)
+    return _Represented(representation, open_features(representation, data.batches, recipe, folder.features))
+
+
+def _chosen(recipe: Recipe, data: TrainingData, represented: _Represented) -> ChoiceRecord | None:
+    if recipe.choice is None:
+        return None
+    return choose(recipe, data.batches, represented.batches, represented.representation or (lambda image: image))
+
+
+def with_choice(recipe: Recipe, choice: ChoiceRecord | None, system_type: type[System], origin: Path) -> Recipe:
+    """Return a recipe with what was chosen for it.
+
+    Raises:
+        ConfigError: its system cannot have that.
+    """
+    if choice is None:
+        return recipe
+    return parse_recipe(with_overrides(recipe.model_dump(mode="json"), choice.settings), origin, system_type)
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -81,28 +132,36 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": data.model_copy(update={"source": source, "path": path})})
 
 
-def _begin(recipe: Recipe, system: System, data: TrainingData, folder: RunFolder) -> Compute:
-    """Return what an interrupted run was trained with; for a new one choose it, and write it down."""
+def _begun_before(data: TrainingData, folder: RunFolder) -> RunRecord | None:
+    """Return the record of an interrupted run; None: this one is new."""
     before = folder.read_record()
-    if before is None:
-        return _begin_anew(recipe, system, data, folder)
-    if before.training.model_copy(update={"steps": {}}) != data.record:
+    if before is not None and before.training.model_copy(update={"steps": {}}) != data.record:
         raise RunError(
             f"the images of {data.record.source} changed since the run in {folder.path} began; "
             "put them back as they were, or choose another --out"
         )
+    return before
+
+
+def _compute_of(before: RunRecord) -> Compute:
     return Compute(choose_device(before.device), before.precision)
 
 
-def _begin_anew(recipe: Recipe, system: System, data: TrainingData, folder: RunFolder) -> Compute:
+def _begin(
+    recipe: Recipe, system: System, data: TrainingData, folder: RunFolder, choice: ChoiceRecord | None
+) -> Compute:
+    """Choose what a new run is trained with, and write it down."""
     settings = system.training_settings
     device = choose_device(settings.device)
-    precision = choose_precision(
-        settings.precision, device, lambda compute: trial_step(build_system(recipe, type(system)), compute)
-    )
+    stages = system.stages(Compute(device, "fp32"))
+    precision: Precision = "fp32"
+    if stages:
+        precision = choose_precision(
+            settings.precision, device, lambda compute: trial_step(build_system(recipe, type(system)), compute)
+        )
     compute = Compute(device, precision)
-    steps = {name: plan.steps for name, plan in system.stages(compute).items()}
-    folder.write_record(data.record.model_copy(update={"steps": steps}), compute, data.skipped)
+    steps = {name: plan.steps for name, plan in stages.items()}
+    folder.write_record(data.record.model_copy(update={"steps": steps}), compute, data.skipped, choice)
     return compute
 
 

@@ -5,6 +5,7 @@ run/
   run.json                 what it is trained on, device, precision, versions, images left out, its health
   checkpoint.safetensors   where an interrupted run goes on; removed at the end
   log.csv, samples/        losses, checks and speed; grids of generated images
+  representation.safetensors, features.npy    in feature space: the backbone, and maps that are removed at the end
   weights.safetensors      written last: the run is finished
 """
 
@@ -21,7 +22,7 @@ from ganspect.config import Recipe, to_yaml
 from ganspect.datasets import Skipped
 from ganspect.errors import OutputError, RunError
 from ganspect.files import require_writable, write_atomically, write_json
-from ganspect.records import Health, TrainingRecord
+from ganspect.records import ChoiceRecord, Health, TrainingRecord
 from ganspect.sections import read_yaml
 from ganspect.train.compute import Compute, DeviceChoice, Precision
 
@@ -36,6 +37,7 @@ class RunRecord(BaseModel):
         versions: of ganspect and PyTorch.
         skipped: names and reasons of images left out.
         health: of the stages at the end; empty while the run is unfinished.
+        choice: what drawn defects decided; None where the recipe leaves nothing open.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +48,7 @@ class RunRecord(BaseModel):
     versions: dict[str, str]
     skipped: list[dict[str, str]]
     health: Health = Health()
+    choice: ChoiceRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,16 @@ class RunFolder:
     def weights(self) -> Path:
         """Return the file of the final weights."""
         return self.path / "weights.safetensors"
+
+    @property
+    def representation(self) -> Path:
+        """Return the file of the backbone's weights and the whitening, in feature space."""
+        return self.path / "representation.safetensors"
+
+    @property
+    def features(self) -> Path:
+        """Return the file of the training images' feature maps."""
+        return self.path / "features.npy"
 
     @property
     def finished(self) -> bool:
@@ -122,7 +135,9 @@ class RunFolder:
         except ValidationError as error:
             raise RunError(f"{self.record} is damaged; delete {self.path} and train again") from error
 
-    def write_record(self, training: TrainingRecord, compute: Compute, skipped: list[Skipped]) -> None:
+    def write_record(
+        self, training: TrainingRecord, compute: Compute, skipped: list[Skipped], choice: ChoiceRecord | None
+    ) -> None:
         """Write `run.json` of a run that begins."""
         content = {
             "training": training.model_dump(mode="json"),
@@ -131,6 +146,7 @@ class RunFolder:
             "versions": {"ganspect": __version__, "torch": torch.__version__},
             "skipped": [asdict(image) for image in skipped],
             "health": Health().model_dump(),
+            "choice": None if choice is None else choice.model_dump(mode="json"),
         }
         write_json(self.record, content)
 

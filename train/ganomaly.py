@@ -3,7 +3,7 @@
 ganspect train configs/ganomaly.yaml --set data.source=FOLDER --out run
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from ganspect.train.bottleneck import BottleneckStage, BottleneckTraining
 from ganspect.train.compute import Compute
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid, initialise_as_dcgan
 from ganspect.train.settings import TrainingSettings
-from ganspect.train.system import Seen, StagePlan, System
+from ganspect.train.system import Seen, StagePlan, System, TrainingImages
 
 
 class GanomalyNetwork(NetworkSettings):
@@ -58,9 +58,9 @@ class Ganomaly(System):
         super().__init__(recipe)
         self.recipe: GanomalyRecipe = recipe
         network, pyramid = recipe.network, Pyramid.of(recipe)
-        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path)
-        self.encoder: Encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
-        self.second_encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path)
+        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+        self.encoder: Encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+        self.second_encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
         self.features = Features(pyramid, network.feature_levels, batch_norm=True)
         self.head = Head(pyramid, network.feature_levels, batch_norm=True)
         initialise_as_dcgan(self)
@@ -75,10 +75,10 @@ class Ganomaly(System):
         settings = self.recipe.training.bottleneck
         return {"bottleneck": StagePlan(settings.steps, partial(BottleneckStage, self, settings, compute))}
 
-    def begin(self, images: Callable[[int], Tensor]) -> None:
+    def begin(self, images: TrainingImages) -> None:
         """Let both encoders start alike where there is a linear path; see `System.begin`."""
         super().begin(images)
-        if self.recipe.network.linear_path:
+        if self.recipe.network.linear_path or self.pca is not None:
             self.second_encoder.load_state_dict(self.encoder.state_dict())
 
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:

@@ -1,5 +1,7 @@
 """The networks: a DCGAN generator, the discriminator's features and head, and an encoder that mirrors it.
 
+In feature space they see maps in place of images: x is (C,h,w) in every formula.
+
 Every layer stands in an `nn.Sequential` with its batch norm right behind it, so that export folds it. Sizes
 from 28 pixels up, not only squares: the sides are halved together until the shorter one is between 4 and 7 pixels.
 """
@@ -12,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganspect.config import Recipe
-from ganspect.train.linear import LinearPath
+from ganspect.train.linear_path import LinearPath
+from ganspect.train.pca_path import PcaDecoder, PcaEncoder, PcaPath
+from ganspect.train.representation import map_shape
 
 _LEAST_LEVELS = 2
 _MOST_WIDENING = 8
@@ -34,8 +38,9 @@ class Pyramid:
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Pyramid":
-        """Return the pyramid of a recipe's image and network sections."""
-        return cls(recipe.image.size_hw, recipe.image.channels, recipe.network.width)
+        """Return the pyramid of what a recipe's networks see: the image, or in feature space the map."""
+        channels, height, width = map_shape(recipe)
+        return cls((height, width), channels, recipe.network.width)
 
     @property
     def levels(self) -> int:
@@ -71,19 +76,28 @@ class Generator(nn.Module):
     With a linear path: the same without batch norm and tanh, added to W z + b.
     """
 
-    def __init__(self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False) -> None:
+    linear: nn.Module | None
+
+    def __init__(
+        self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False, pca: PcaPath | None = None
+    ) -> None:
         """Build it with PyTorch's initial weights.
 
         Args:
             pyramid: sizes and widths.
             latent_size: D.
-            linear_path: add one; see `ganspect.train.linear`.
+            linear_path: add one; see `ganspect.train.linear_path`.
+            pca: fixed one that is added instead; see `ganspect.train.pca_path`.
         """
         super().__init__()
-        self.layers = nn.Sequential(*_ascent(pyramid, latent_size, plain=linear_path))
+        plain = linear_path or pca is not None
+        self.layers = nn.Sequential(*_ascent(pyramid, latent_size, plain=plain))
         self.crop = _crop(pyramid)
         self.image_chw = (pyramid.channels, *pyramid.size_hw)
-        self.linear = LinearPath(latent_size, math.prod(self.image_chw)) if linear_path else None
+        if pca is not None:
+            self.linear = PcaDecoder(pca)
+        else:
+            self.linear = LinearPath(latent_size, math.prod(self.image_chw)) if linear_path else None
 
     def forward(self, latent: Tensor) -> Tensor:
         """Turn (N,D) latents into (N,C,H,W) images in [-1, 1]; with a linear path a few pixels may lie beyond."""
@@ -137,13 +151,20 @@ class Encoder(nn.Module):
     With a linear path: the same without batch norm, added to W x + b.
     """
 
-    def __init__(self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False) -> None:
+    linear: nn.Module | None
+
+    def __init__(
+        self, pyramid: Pyramid, latent_size: int, *, linear_path: bool = False, pca: PcaPath | None = None
+    ) -> None:
         """Build it with PyTorch's initial weights; see `Generator` for the arguments."""
         super().__init__()
-        convolutions = descent(pyramid, batch_norm=not linear_path)
+        convolutions = descent(pyramid, batch_norm=not (linear_path or pca is not None))
         self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(pyramid.flat_top, latent_size))
-        pixels = pyramid.channels * math.prod(pyramid.size_hw)
-        self.linear = LinearPath(pixels, latent_size) if linear_path else None
+        if pca is not None:
+            self.linear = PcaEncoder(pca)
+        else:
+            pixels = pyramid.channels * math.prod(pyramid.size_hw)
+            self.linear = LinearPath(pixels, latent_size) if linear_path else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Turn (N,C,H,W) images in [-1, 1] into (N,D) latents, unbounded."""

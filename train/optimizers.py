@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ganspect.train.linear import LinearPath
+from ganspect.train.linear_path import LinearPath
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 OptimizerName: TypeAlias = Literal["adam", "rmsprop"]

@@ -10,7 +10,7 @@ from ganspect.config import Recipe
 from ganspect.datasets import Sample, fingerprint, open_dataset, read_samples
 from ganspect.errors import DataError, RunError
 from ganspect.preprocess import Frame
-from ganspect.records import Health, TrainingRecord
+from ganspect.records import ChoiceRecord, Health, TrainingRecord
 from ganspect.sections import read_yaml
 from ganspect.train.checkpoint import load_weights
 from ganspect.train.folder import RunFolder
@@ -29,6 +29,7 @@ class Run:
         recipe: as resolved.
         training: what it was trained on.
         health: of its stages at the end.
+        choice: what drawn defects decided; None where the recipe left nothing open.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Run:
     recipe: Recipe
     training: TrainingRecord
     health: Health
+    choice: ChoiceRecord | None = None
 
     def held_out(self) -> list[tuple[Sample, Frame]]:
         """Read the normal images that were kept back for calibration, in the data set's order.
@@ -82,10 +84,11 @@ def load_run(folder: Path, *, system_type: type[System] | None = None) -> Run:
             f"the run in {folder} is unfinished; run 'ganspect train {place.config} --out {folder}' again: "
             "it goes on where it stopped"
         )
-    recipe = parse_recipe(read_yaml(place.config, []), place.config, system_type)
+    chosen = record.choice.settings if record.choice else []
+    recipe = parse_recipe(read_yaml(place.config, chosen), place.config, system_type)
     system = build_system(recipe, system_type or find_system(recipe.system, str(place.config)))
     load_weights(place.weights, system)
-    return Run(folder, system.eval().requires_grad_(False), recipe, record.training, record.health)
+    return Run(folder, system.eval().requires_grad_(False), recipe, record.training, record.health, record.choice)
 
 
 def build_system(recipe: Recipe, system_type: type[System]) -> System:

@@ -4,18 +4,25 @@ Adding a system is one file with a subclass of `System` (and a YAML recipe); not
 runtime/ asks which system it is.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
-from ganspect.scoring import SCORES, Match, Need, ScoreWeights
+from ganspect.pca import Gram, cross_fitted_weights
+from ganspect.scoring import SCORES, Match, Need, ScoreWeights, residual_map
 from ganspect.train.compute import Compute
-from ganspect.train.linear import start_at_pca
+from ganspect.train.decoder import Decoder
+from ganspect.train.distance import Distance
+from ganspect.train.linear_path import LARGEST_SAMPLE, let_convolutions_start_near_zero, start_at_pca
+from ganspect.train.pca_path import PcaPath
+from ganspect.train.representation import Representation, map_shape
 from ganspect.train.settings import TrainingSettings
 
 View: TypeAlias = Literal["features", "logit", "code"]
@@ -50,7 +57,8 @@ class Stage(ABC):
         """Take one training step.
 
         Args:
-            images: (B,C,H,W) float32 in [-1, 1] on the device, B = batch_size * batches_per_step.
+            images: (B,C,H,W) float32 on the device, B = batch_size * batches_per_step: x, images in [-1, 1] or in
+                feature space maps.
             random: the generator of this step, on the CPU.
             progress: share of the stage's steps taken before this one, in [0, 1).
 
@@ -60,7 +68,7 @@ class Stage(ABC):
 
     @abstractmethod
     def preview(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Return (N,C,H,W) images in [-1, 1] that show what has been learnt; changes nothing.
+        """Return (N,C,H,W) images or maps, as x is, that show what has been learnt; changes nothing.
 
         Args:
             images: a few training images, on the device.
@@ -108,8 +116,20 @@ class Seen(NamedTuple):
     code: Tensor | None = None
 
 
+class TrainingImages(Protocol):
+    """What a system may see of the training images before its first stage."""
+
+    def views(self, most: int) -> tuple[Tensor, Tensor]:
+        """Return at most `most` of x, (M,C,H,W), mirrored ones among them, and which image each shows, (M,) int64."""
+
+    def pairs(self, most: int) -> tuple[Tensor, Tensor]:
+        """Return at most `most` of x and the images that they are of, (M,channels,H,W) in [-1, 1]."""
+
+
 class System(nn.Module, ABC):
     """A trained or untrained system; its constructor takes the recipe alone.
+
+    Its formulas are about x: the image, or in feature space the map of a frozen backbone.
 
     Attributes:
         name: as recipes write it.
@@ -118,9 +138,13 @@ class System(nn.Module, ABC):
         views: what `see` gives, perhaps nothing; scores that need another cannot be computed.
         anchored: whether what it sees in an image depends on E(x) too (a discriminator of pairs).
         recipe: the settings.
-        generator: (N,D) latents to (N,C,H,W) images in [-1, 1]; the deployed (averaged) weights.
-        encoder: (N,C,H,W) images to (N,D) latents, or None (AnoGAN as in its paper).
-        features: (N,C,H,W) images to the discriminator's intermediate layer f, (N,F...); only where it is in `views`.
+        representation: images in [-1, 1] to x; None: x is the image.
+        decoder: x to a picture of it; None: x is one.
+        pca: what generator and encoder keep from their start in feature space; None in pixels.
+        distance: weighs residuals; None without `score.weighing`.
+        generator: (N,D) latents to (N,C,H,W) of x; the deployed (averaged) weights.
+        encoder: (N,C,H,W) of x to (N,D) latents, or None (AnoGAN as in its paper).
+        features: (N,C,H,W) of x to the discriminator's intermediate layer f, (N,F...); only where it is in `views`.
         latent_mean: (D,) of the prior; zeros in most systems.
         latent_deviation: (D,) of the prior: latents are drawn from N(latent_mean, latent_deviation^2); mostly ones.
     """
@@ -132,6 +156,10 @@ class System(nn.Module, ABC):
     anchored: ClassVar[bool] = False
 
     recipe: Recipe
+    representation: Representation | None
+    decoder: Decoder | None
+    pca: PcaPath | None
+    distance: Distance | None
     generator: nn.Module
     encoder: nn.Module | None
     features: nn.Module
@@ -143,8 +171,14 @@ class System(nn.Module, ABC):
         """Build the networks with initial weights drawn from PyTorch's generator."""
         super().__init__()
         self.recipe = recipe
-        self.register_buffer("latent_mean", torch.zeros(recipe.network.latent_size))
-        self.register_buffer("latent_deviation", torch.ones(recipe.network.latent_size))
+        size = latent_size_of(recipe)
+        self.register_buffer("latent_mean", torch.zeros(size))
+        self.register_buffer("latent_deviation", torch.ones(size))
+        in_features = recipe.backbone is not None
+        self.representation = Representation(recipe) if in_features else None
+        self.decoder = Decoder(recipe) if in_features else None
+        self.pca = PcaPath(math.prod(map_shape(recipe)), size) if in_features else None
+        self.distance = None if recipe.score.weighing is None else Distance(recipe)
 
     @property
     @abstractmethod
@@ -155,15 +189,52 @@ class System(nn.Module, ABC):
     def stages(self, compute: Compute) -> Mapping[str, StagePlan]:
         """Return the training stages by name, in order."""
 
-    def begin(self, images: Callable[[int], Tensor]) -> None:
-        """Set initial weights from training images, once, before the first stage: a linear path starts at their PCA.
+    def begin(self, images: TrainingImages) -> None:
+        """Set initial weights from training images, once, before the first stage.
+
+        A linear path starts at their PCA. Residuals are weighed by what such a PCA, fitted on a part of the images,
+        leaves of the others.
 
         Args:
-            images: returns at most so many of them, (N,C,H,W) float32 in [-1, 1] on the CPU, unchanged.
+            images: on the CPU.
         """
+        if self.pca is None and self.distance is None and not self.recipe.network.linear_path:
+            return
+        views, groups = images.views(LARGEST_SAMPLE)
         if self.recipe.network.linear_path:
-            deviation = start_at_pca(self.generator, self.encoder, images, self.recipe.data.flips)
-            self.latent_deviation.copy_(deviation)
+            self.latent_deviation.copy_(start_at_pca(self.generator, self.encoder, views))
+        gram = Gram(views.flatten(1).numpy(), groups.numpy())
+        if self.pca is not None:
+            self.latent_deviation.copy_(self.pca.set(gram.pca(self.recipe.network.latent_size)))
+            self.begin_at_pca()
+        if self.distance is not None:
+            size, weighing = self.recipe.network.latent_size, self.recipe.score.weighing or "plain"
+            self.distance.set(cross_fitted_weights(gram, map_shape(self.recipe), size, weighing))
+        if self.decoder is not None:
+            self.decoder.fit(*images.pairs(LARGEST_SAMPLE))
+
+    def begin_at_pca(self) -> None:
+        """Let what stands beside the fixed PCA of generator and encoder start near zero."""
+        if self.encoder is not None:
+            let_convolutions_start_near_zero(self.generator, self.encoder)
+
+    def represent(self, image: Tensor) -> Tensor:
+        """Return x, (N,C,h,w), of (N,channels,H,W) images in [-1, 1]."""
+        return image if self.representation is None else self.representation(image)
+
+    def picture(self, x: Tensor) -> Tensor:
+        """Return a picture, (N,channels,H,W) in [-1, 1] or a little beyond, of x, (N,C,h,w), for people to see."""
+        return x if self.decoder is None else self.decoder(x)
+
+    def heat_map(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return where x and a reconstruction differ, (N,H,W) float32 at the image's size.
+
+        In [0, 1], half the mean difference over channels; of weighed residuals in deviations of normal images.
+        """
+        if self.distance is None:
+            residual: Tensor = residual_map(x, reconstruction)
+            return residual
+        return self.distance.heat_map(self.distance(x, reconstruction))
 
     def draw_latents(self, count: int, random: torch.Generator) -> Tensor:
         """Return (count,D) latents of the prior, drawn on the CPU, on the system's device."""
@@ -185,22 +256,33 @@ class System(nn.Module, ABC):
         """Return what the networks see in images, everything in `views`.
 
         Args:
-            image: (N,C,H,W) in [-1, 1].
+            image: (N,C,H,W) of x.
             anchor: (N,D) E of the image under inspection, whose reconstruction `image` may be; None where the system
                 is not `anchored`.
         """
         return Seen(self.features(image)) if self.views else Seen()
 
     def match(self, image: Tensor, latent: Tensor) -> Match:
-        """Return the image beside G(z) and what is seen in both; no pixel statistics."""
+        """Return x beside G(z) and what is seen in both; no pixel statistics."""
         anchor = self.encode(image) if self.anchored or "code" in self.views else None
         reconstruction = self.generator(latent)
-        return matched(image, self.see(image, anchor), reconstruction, self.see(reconstruction, anchor), anchor)
+        match = matched(image, self.see(image, anchor), reconstruction, self.see(reconstruction, anchor), anchor)
+        return self.with_distance(match)
+
+    def with_distance(self, match: Match) -> Match:
+        """Return a match with the weighed distance at each place, where the system weighs residuals."""
+        if self.distance is None:
+            return match
+        return replace(match, distance=self.distance(match.image, match.reconstruction), share=self.recipe.score.share)
 
     @classmethod
-    def can_score(cls, name: str) -> bool:
-        """Return whether the system sees what a score needs."""
-        seen: set[Need] = {"pixels", "pair"} if cls.anchored else {"pixels"}
+    def can_score(cls, name: str, recipe: Recipe) -> bool:
+        """Return whether the system, by that recipe, sees what a score needs."""
+        seen: set[Need] = {"pair"} if cls.anchored else set()
+        if recipe.backbone is None:
+            seen |= {"pixels", "image"}
+        if recipe.score.weighing is not None:
+            seen.add("distance")
         for view in cls.views:
             seen |= _NEEDS_MET[view]
         return SCORES[name].needs <= seen
@@ -223,6 +305,11 @@ def matched(image: Tensor, seen: Seen, reconstruction: Tensor, seen_in_it: Seen,
         reconstruction_logit=seen_in_it.logit,
         reconstruction_code=seen_in_it.code,
     )
+
+
+def latent_size_of(recipe: Recipe) -> int:
+    """Return D, the length of a latent: at least 1, since graphs have no empty inputs."""
+    return max(1, recipe.network.latent_size)
 
 
 def weights_of(recipe: Recipe) -> ScoreWeights:

@@ -12,9 +12,10 @@ from ganspect.train.anogan import Anogan
 from ganspect.train.egbad import Egbad
 from ganspect.train.fanogan import Fanogan
 from ganspect.train.ganomaly import Ganomaly
+from ganspect.train.linear import Linear
 from ganspect.train.system import System
 
-SYSTEMS: Mapping[str, type[System]] = {system.name: system for system in (Anogan, Fanogan, Egbad, Ganomaly)}
+SYSTEMS: Mapping[str, type[System]] = {system.name: system for system in (Anogan, Fanogan, Egbad, Ganomaly, Linear)}
 
 
 def find_system(name: object, origin: str) -> type[System]:
@@ -43,12 +44,18 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
     system_type = system_type or find_system(content.get("system"), str(path))
     recipe = parse(content, system_type.recipe_type, origin=str(path))
     for key, score in (("search", recipe.score.search), ("encoder", recipe.score.encoder)):
-        if score != "paper" and not system_type.can_score(score):
-            can = ", ".join(name for name in SCORES if system_type.can_score(name))
+        if score != "paper" and not system_type.can_score(score, recipe):
+            can = ", ".join(name for name in SCORES if system_type.can_score(name, recipe))
             raise ConfigError(
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
     _require_discriminator(recipe, system_type, path)
+    if (
+        recipe.mode == "encoder"
+        and recipe.score.encoder == "paper"
+        and not system_type.can_score(system_type.paper_score, recipe)
+    ):
+        raise ConfigError(f"{path}: score.encoder is 'paper', which this recipe cannot compute; name another score")
     return recipe
 
 

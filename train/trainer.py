@@ -12,11 +12,13 @@ from ganspect.progress import progress_bar
 from ganspect.train.batches import Batches
 from ganspect.train.checkpoint import Position, load_checkpoint, read_position, save_checkpoint, save_weights
 from ganspect.train.compute import Compute
+from ganspect.train.features import FeatureBatches
 from ganspect.train.folder import RunFolder
 from ganspect.train.health import FIGURES, judge
 from ganspect.train.interrupt import deferred_interrupts
 from ganspect.train.log import TrainingLog
 from ganspect.train.previews import write_grid
+from ganspect.train.representation import map_shape
 from ganspect.train.seeds import random_for, seeded
 from ganspect.train.system import Stage, System
 
@@ -26,12 +28,12 @@ _PREVIEW_BATCH = 64
 class Trainer:
     """Takes a system through its stages, from the folder's checkpoint if there is one."""
 
-    def __init__(self, system: System, batches: Batches, compute: Compute, folder: RunFolder) -> None:
+    def __init__(self, system: System, batches: Batches | FeatureBatches, compute: Compute, folder: RunFolder) -> None:
         """Move the system to its device.
 
         Args:
             system: with its initial weights.
-            batches: the training images.
+            batches: the training images, or their feature maps.
             compute: device and precision.
             folder: claimed for this run.
         """
@@ -53,7 +55,7 @@ class Trainer:
         position = read_position(self.folder.checkpoint)
         begin = names.index(position.stage) if position else 0
         if position is None:
-            self.system.begin(self.batches.plain)
+            self.system.begin(self.batches)
         with deferred_interrupts() as interrupted, progress_bar() as progress:
             for name in names[:begin]:
                 progress.add_task(name, total=plans[name].steps, completed=plans[name].steps, detail="done before")
@@ -126,7 +128,9 @@ class _StageLoop:
     def _preview(self) -> Tensor:
         random = random_for(self.trainer.seed, self.name, "preview")
         images = self.trainer.batches.take(self.name, 0, _PREVIEW_BATCH, random)
-        return self.stage.preview(self.trainer.compute.images(images), random)
+        shown = self.stage.preview(self.trainer.compute.images(images), random)
+        with torch.no_grad():
+            return self.trainer.system.picture(shown)
 
     def _require_finite(self, figures: dict[str, float], taken: int) -> None:
         wrong = [name for name, value in figures.items() if value != value or abs(value) == float("inf")]
@@ -153,8 +157,7 @@ def trial_step(system: System, compute: Compute) -> Callable[[], object]:
     """Return a function that takes one step of the system's first stage on random images, to be timed."""
     compute.place(system)
     stage = next(iter(system.stages(compute).values())).make()
-    image = system.recipe.image
     count = stage.batch_size * stage.batches_per_step
     random = random_for(0, "trial")
-    images = compute.images(torch.rand((count, image.channels, *image.size_hw), generator=random) * 2 - 1)
+    images = compute.images(torch.rand((count, *map_shape(system.recipe)), generator=random) * 2 - 1)
     return lambda: stage.step(images, random, 0.0)

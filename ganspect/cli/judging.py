@@ -29,7 +29,7 @@ def screen(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.jsonl, pictures and video.")] = Path(
         "out"
     ),
-    mode: Mode = "search",
+    mode: Mode = None,
     budget_ms: Annotated[
         float | None, typer.Option(min=0, metavar="MS", help="Time for a frame; then the verdict is 'undecided'.")
     ] = None,
@@ -64,7 +64,7 @@ def evaluate(
     bundle: BundleFolder,
     data: Annotated[str, typer.Argument(help="elpv:mono, mnist:3, a folder in the MVTec layout, or an .npz file.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for index.html, metrics.json and scores.csv.")],
-    mode: Mode = "search",
+    mode: Mode = None,
     curve: Annotated[bool, typer.Option(help="Also draw AUROC over the number of iterations.")] = False,
     steps: Steps = None,
     backend: Runner = "onnxruntime",

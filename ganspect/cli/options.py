@@ -10,8 +10,10 @@ from ganspect.errors import ConfigError
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'ganspect export' wrote.")]
 Mode = Annotated[
-    Literal["search", "encoder"],
-    typer.Option(metavar="MODE", help="search: the latent search; encoder: its score alone."),
+    Literal["search", "encoder"] | None,
+    typer.Option(
+        metavar="MODE", help="search: the latent search; encoder: its score alone; default: the bundle's own."
+    ),
 ]
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe.")]
 Runner = Annotated[

@@ -15,7 +15,7 @@ class Match:
     Only the fields that a score needs (`Score.needs`) must be given.
 
     Attributes:
-        image: (N,C,H,W) in [-1, 1].
+        image: x, (N,C,H,W): the image in [-1, 1], or in feature space its map.
         reconstruction: G(z), same shape and range.
         features: f(x), (N,...); of a discriminator of pairs, f(x, E(x)).
         reconstruction_features: f(G(z)), same shape; of a discriminator of pairs, f(G(z), E(x)).
@@ -25,6 +25,9 @@ class Match:
         logit: the discriminator's of the image, (N,), higher for real ones; D(x), or D(x, E(x)).
         reconstruction_logit: the same of the reconstruction: D(G(z)), or D(G(z), E(x)).
         reconstruction_code: the second encoder's latent of the reconstruction, (N,D).
+        distance: (N,h,w) squared length of the residual at each place, weighed as the recipe says and averaged over
+            channels and 3x3 places.
+        share: of the places, those with the largest distance, that are averaged; 0: the largest alone.
     """
 
     image: Array
@@ -37,3 +40,5 @@ class Match:
     logit: Array = None
     reconstruction_logit: Array = None
     reconstruction_code: Array = None
+    distance: Array = None
+    share: float = 0.01

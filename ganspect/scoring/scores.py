@@ -16,9 +16,10 @@ CONTRAST_SHARE = 0.02
 PEAK_SHARE = 0.002
 """The same for the `peak` score: 8 pixels of 64x64, for defects of a few pixels."""
 
-Need: TypeAlias = Literal["pixels", "features", "logit", "reconstruction_logit", "code", "pair"]
-"""What a score takes of a `Match` beside the two images: the pixel statistics, the features of both, a logit, or the
-anchor with the second encoder's code; `pair`: features and logits must be those of a discriminator of pairs."""
+Need: TypeAlias = Literal["image", "pixels", "features", "logit", "reconstruction_logit", "code", "pair", "distance"]
+"""What a score takes of a `Match` beside x and its reconstruction: the pixel statistics, the features of both, a logit,
+the anchor with the second encoder's code, or the weighed distance; `image`: x must be the image itself, since the score
+is about pixels; `pair`: features and logits must be those of a discriminator of pairs."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,10 @@ def _residual_peak(match: Match, weights: ScoreWeights) -> Array:
     return largest_mean(abs(box3(box3((match.image - match.reconstruction) * 0.5))).mean(1), PEAK_SHARE)
 
 
+def _weighed_residual(match: Match, weights: ScoreWeights) -> Array:
+    return largest_mean(match.distance, match.share)
+
+
 def _feature_distance(match: Match, weights: ScoreWeights) -> Array:
     return per_row(_feature_difference(match), "mean")
 
@@ -140,6 +145,7 @@ _LOGIT: frozenset[Need] = frozenset({"logit"})
 _FOOLED: frozenset[Need] = frozenset({"reconstruction_logit"})
 _PAIR: frozenset[Need] = frozenset({"pair"})
 _CODE: frozenset[Need] = frozenset({"code"})
+_IMAGE: frozenset[Need] = frozenset({"image"})
 
 SCORES: Mapping[str, Score] = {
     "anogan": Score("(1-λ) mean|x - G(z)| + λ mean|f(x) - f(G(z))|  (AnoGAN, means)", _anogan("mean"), _FEATURES),
@@ -173,9 +179,14 @@ SCORES: Mapping[str, Score] = {
         frozenset({"pixels"}),
     ),
     "residual_contrast": Score(
-        "mean of the largest 2% of |3x3 mean of x - G(z)|, over the deviation of G(z)", _residual_contrast
+        "mean of the largest 2% of |3x3 mean of x - G(z)|, over the deviation of G(z)", _residual_contrast, _IMAGE
     ),
-    "residual_peak": Score("mean of the largest 0.2% of |x - G(z) smoothed twice over 3x3|", _residual_peak),
+    "residual_peak": Score("mean of the largest 0.2% of |x - G(z) smoothed twice over 3x3|", _residual_peak, _IMAGE),
+    "weighed_residual": Score(
+        "mean of the largest share of (x - G(z))ᵀ Σ⁻¹ (x - G(z)) over places, Σ the covariance of normal residuals",
+        _weighed_residual,
+        frozenset({"distance"}),
+    ),
     "feature_distance": Score("mean |f(x) - f(G(z))|", _feature_distance, _FEATURES),
 }
 """Every score by the name that recipes, manifests and metrics.json use."""

@@ -18,7 +18,7 @@ def evaluate_bundle(
     data: str,
     out: Path,
     *,
-    mode: Mode = "search",
+    mode: Mode | None = None,
     curve: bool = False,
     steps: int | None = None,
     backend: str = "onnxruntime",
@@ -33,7 +33,7 @@ def evaluate_bundle(
         bundle: folder that 'ganspect export' wrote, calibrated.
         data: `elpv:mono`, `mnist:3`, a folder in the MVTec layout, or an `.npz` file.
         out: folder for the report; an older report in it is replaced.
-        mode: which score and threshold the figures are for.
+        mode: which score and threshold the figures are for; None: the bundle's own, with the other beside it.
         curve: whether to draw AUROC over the number of iterations.
         steps: K of the search; None: the calibration's.
         backend: what runs the graphs; `auto`: the fastest one that was verified here.

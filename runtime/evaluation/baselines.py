@@ -21,7 +21,7 @@ Rows: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 COMPONENTS = 256
 """Of the PCA whose figures stand in every report; a second one has as many as the bundle's latent."""
 
-_OF_IMAGES = tuple(name for name, score in SCORES.items() if not score.needs)
+_OF_IMAGES = tuple(name for name, score in SCORES.items() if score.needs <= {"image"})
 _LARGEST_VALUES = 100_000_000
 _EXACT_OPERATIONS = 3e10
 _IMAGES_AT_ONCE = 256

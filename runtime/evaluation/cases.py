@@ -41,7 +41,7 @@ class OpenedCase:
     Attributes:
         tiles: of the frame.
         reconstruction: (T,h,w,C) uint8 of each tile.
-        heat_map: (H,W) residual in [0, 1] at the frame's size.
+        heat_map: (H,W) residual at the frame's size.
     """
 
     tiles: Tiles
@@ -75,15 +75,13 @@ def choose_cases(evaluated: Evaluated, count: int = CASES_EACH) -> tuple[CaseGro
 
 def open_case(evaluated: Evaluated, index: int, readout: Readout) -> OpenedCase:
     """Read an image again and reconstruct it from the latents of the full pass."""
-    tiles, latents = evaluated.images.tiles(index), evaluated.full.latents[index]
-    planes = readout.reconstruct(latents).transpose(0, 2, 3, 1)
-    restored = np.clip(np.rint((planes + 1) * 127.5), 0, 255).astype(np.uint8)
-    return OpenedCase(tiles, restored, readout.heat_map(tiles, latents))
+    tiles, latents = evaluated.images.tiles(index), evaluated.full.latents_of(evaluated.mode)[index]
+    return OpenedCase(tiles, readout.pictures(latents), readout.heat_map(tiles, latents))
 
 
 def common_heat_scale(cases: Iterable[OpenedCase]) -> float:
-    """Return the residual to draw in the hottest colour, in (0, 1]: all but the highest 0.5% of any case are below."""
-    return min(1.0, max([0.01, *(float(np.quantile(case.heat_map, 0.995)) for case in cases)]))
+    """Return the residual to draw in the hottest colour, above 0: all but the highest 0.5% of any case are below."""
+    return max([0.01, *(float(np.quantile(case.heat_map, 0.995)) for case in cases)])
 
 
 def draw_case(case: OpenedCase, heat_scale: float) -> CasePictures:

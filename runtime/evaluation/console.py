@@ -28,7 +28,7 @@ def print_table(metrics: Mapping[str, Any], console: Console | None = None) -> N
     for header in ("AUROC [95%]", "AUPRC", "false alarms", "defects found"):
         table.add_column(header, justify="right", no_wrap=True)
     found = compared(metrics)
-    for key in ("encoder", "search", "pca", "pca_deployed_score", "mean_intensity"):
+    for key in ("encoder", "search", *(key for key in NAMES if key not in ("encoder", "search"))):
         if key in found:
             table.add_row(NAMES[key], *_cells(found[key]), style="bold" if key == mode else None)
     (console or Console()).print(table)

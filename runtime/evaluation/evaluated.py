@@ -8,6 +8,7 @@ from ganspect.records import Mode, Threshold
 from ganspect.runtime.evaluation.baselines import PcaPair
 from ganspect.runtime.evaluation.bootstrap import Floats, Resampling
 from ganspect.runtime.evaluation.curve import Curve
+from ganspect.runtime.evaluation.features import FeatureBaseline
 from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.passes import FullPass, ScreenedPass
 from ganspect.runtime.evaluation.pixels import PixelMetrics
@@ -28,6 +29,7 @@ class Evaluated:
         scales: on which the deployed score of each mode is shown; figures are computed on raw ones.
         screened: verdicts as deployed.
         pca: scores of PCAs; None where there are too few normal training images.
+        features: simple detectors on the bundle's features; none where it sees pixels.
         intensity: (n,) mean intensity of each image, 0 to 255.
         pixel: pixel metrics, of all images and kind by kind; None where there are no masks.
         curve: AUROC over iterations, if it was asked for and can be drawn.
@@ -43,6 +45,7 @@ class Evaluated:
     scales: Mapping[Mode, ScoreScale]
     screened: ScreenedPass
     pca: PcaPair | None
+    features: tuple[FeatureBaseline, ...]
     intensity: Floats
     pixel: PixelMetrics | None
     curve: Curve | None

@@ -10,6 +10,7 @@ from typing import Any
 
 from ganspect.runtime.evaluation.page import Card, Tone
 from ganspect.runtime.evaluation.wording import (
+    NAMES,
     alarms,
     detections,
     milliseconds,
@@ -29,24 +30,31 @@ def headline_of(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
         f"Of a defective and a normal image, it scores the defective one higher {percent(image['auroc']['value'])} of "
         f"the time. {_in_use(metrics['at_threshold'])}"
     )
-    rival = _decisive_pca(metrics)
+    rival = _decisive_rival(metrics)
     if rival is None:
         return f"{ranks} There is no PCA to compare with: {metrics['notes'].get('pca', 'no figures')}.", "plain"
+    than = "the simple detectors beside it" if metrics["baselines"] else "PCA"
     if rival.tone == "good":
-        return f"{ranks} It is better than PCA, beyond what the choice of test images explains.", "good"
+        return f"{ranks} It is better than {than}, beyond what the choice of test images explains.", "good"
     if rival.tone == "bad":
-        return f"{ranks} {rival.name}, a far simpler model, is better: train longer, or do without a GAN.", "bad"
+        return f"{ranks} {rival.name}, a far simpler model, is better: {_advice(metrics)}.", "bad"
     return f"{ranks} On these images it cannot be told from {rival.name}, a far simpler model.", "plain"
+
+
+def _advice(metrics: Mapping[str, Any]) -> str:
+    if metrics["bundle"]["system"] == "linear":
+        return "let more be chosen by drawn defects, or train a GAN"
+    return "train longer, or do without a GAN (configs/linear_features.yaml)"
 
 
 @dataclass(frozen=True)
 class _Rival:
-    """A PCA that the detector is compared with.
+    """A simple detector that the bundle is compared with.
 
     Attributes:
         name: in words.
-        auroc: the PCA's.
-        delta: the detector's AUROC less the PCA's, with its paired interval.
+        auroc: the rival's.
+        delta: the bundle's AUROC less the rival's, with its paired interval.
     """
 
     name: str
@@ -58,11 +66,11 @@ class _Rival:
         return "good" if self.delta["low"] > 0 else "bad" if self.delta["high"] < 0 else "plain"
 
 
-def _decisive_pca(metrics: Mapping[str, Any]) -> _Rival | None:
-    """Return of the usual PCA and the one of the bundle's size under its score the one that the verdict is about.
+def _decisive_rival(metrics: Mapping[str, Any]) -> _Rival | None:
+    """Return of the simple detectors the one that the verdict is about: PCAs, and those on the bundle's features.
 
     One that is surely better comes first, then one that cannot be told apart; only a detector that is surely better
-    than both is good. Of two alike, the PCA with the higher AUROC. None where there is no PCA.
+    than all is good. Of those alike, the one with the higher AUROC. None where there is no PCA.
     """
     pca, delta = metrics["pca"], metrics["delta_pca"]
     if delta is None or pca is None or pca["image"] is None:
@@ -70,6 +78,10 @@ def _decisive_pca(metrics: Mapping[str, Any]) -> _Rival | None:
     rivals, same = [_Rival("PCA", pca["image"]["auroc"]["value"], delta)], pca["deployed_score"]
     if same is not None and same["delta"] is not None:
         rivals.append(_Rival("PCA under the same score", same["image"]["auroc"]["value"], same["delta"]))
+    for name, found in metrics["baselines"].items():
+        # A linear bundle is that PCA itself, but for the images that it holds out.
+        if found["delta"] is not None and not (name == "pca_features" and metrics["bundle"]["system"] == "linear"):
+            rivals.append(_Rival(NAMES[name], found["image"]["auroc"]["value"], found["delta"]))
     order: tuple[Tone, ...] = ("bad", "plain", "good")
     return min(rivals, key=lambda rival: (order.index(rival.tone), -rival.auroc))
 
@@ -101,12 +113,12 @@ def _auroc(metrics: Mapping[str, Any]) -> Card | None:
 
 
 def _against(metrics: Mapping[str, Any]) -> Card | None:
-    rival = _decisive_pca(metrics)
+    rival = _decisive_rival(metrics)
     if rival is None:
         return None
     delta, trivial = rival.delta, metrics["mean_intensity"]["image"]["auroc"]["value"]
     return Card(
-        "AUROC above PCA's",
+        "AUROC above the best simple detector's" if metrics["baselines"] else "AUROC above PCA's",
         signed(delta["value"]),
         f"95% interval {signed(delta['low'])} to {signed(delta['high'])}, on the same images; {rival.name} reaches "
         f"{rival.auroc:.3f}, mean intensity {trivial:.3f}",

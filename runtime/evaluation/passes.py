@@ -4,7 +4,7 @@ full = full_pass(images, search, readout, mode="search", steps=20, progress=prog
 screened = screened_pass(images, inspector, progress)
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,8 @@ class FullPass:
         at_search: (n,) every score by name at the search's best latent; None in encoder mode.
         at_last: (n,) every score by name at the latent after the search's last step, from its first start, where
             AnoGAN's paper takes its score; None in encoder mode.
-        latents: for each image (T,D), the search's best latent of each tile, in encoder mode the encoder's.
+        search_latents: for each image (T,D), the search's best latent of each tile; None where it was not run.
+        encoder_latents: likewise the encoder's; None without an encoder.
     """
 
     search: Floats | None
@@ -43,7 +44,15 @@ class FullPass:
     at_start: Mapping[str, Floats] | None
     at_search: Mapping[str, Floats] | None
     at_last: Mapping[str, Floats] | None
-    latents: tuple[Array, ...]
+    search_latents: tuple[Array, ...] | None
+    encoder_latents: tuple[Array, ...] | None
+
+    def latents_of(self, mode: Mode) -> tuple[Array, ...]:
+        """Return the latents that a mode's verdicts come from."""
+        latents = self.search_latents if mode == "search" else self.encoder_latents
+        if latents is None:
+            raise ValueError(f"this pass has no {mode} latents")
+        return latents
 
     def of_mode(self, mode: Mode) -> Floats:
         """Return the score that a mode's threshold is for, (n,)."""
@@ -73,7 +82,13 @@ class ScreenedPass:
 
 
 def full_pass(
-    images: LabelledImages, search: LatentSearch, readout: Readout, *, mode: Mode, steps: int, progress: Progress
+    images: LabelledImages,
+    search: LatentSearch,
+    readout: Readout,
+    *,
+    modes: Collection[Mode],
+    steps: int,
+    progress: Progress,
 ) -> FullPass:
     """Score every image without early exit.
 
@@ -81,23 +96,26 @@ def full_pass(
         images: to score.
         search: of the bundle.
         readout: of the same bundle.
-        mode: in `encoder`, the search is not run.
+        modes: without `search`, the search is not run.
         steps: K.
         progress: gets a task.
     """
-    task = progress.add_task("score", total=len(images.samples), detail="search in full" if mode == "search" else "")
+    detail = "search in full" if "search" in modes else ""
+    task = progress.add_task("score", total=len(images.samples), detail=detail)
     columns: dict[str, list[Array]] = {}
-    latents: list[Array] = []
+    latents: dict[Mode, list[Array]] = {"search": [], "encoder": []}
     for tiles, lengths in frames_in_batches(images, range(len(images.samples))):
         start = search.score(tiles)
-        found = search.full(tiles, steps=steps) if mode == "search" else None
-        latent = _latent(start) if found is None else found.latent
+        found = search.full(tiles, steps=steps) if "search" in modes else None
         scores = {**_start_columns(start, tiles, readout), **_search_columns(found, tiles, readout)}
         for name, score in scores.items():
             columns.setdefault(name, []).append(largest_of_frames(score, lengths))
-        latents += np.split(latent, np.cumsum(lengths)[:-1])
+        if found is not None:
+            latents["search"] += np.split(found.latent, np.cumsum(lengths)[:-1])
+        if start is not None:
+            latents["encoder"] += np.split(start.latent, np.cumsum(lengths)[:-1])
         progress.advance(task, len(lengths))
-    return _full_pass({name: np.concatenate(parts) for name, parts in columns.items()}, tuple(latents))
+    return _full_pass({name: np.concatenate(parts) for name, parts in columns.items()}, latents)
 
 
 def screened_pass(images: LabelledImages, inspector: Inspector, progress: Progress) -> ScreenedPass:
@@ -149,17 +167,11 @@ def _search_columns(found: SearchedTiles | None, tiles: Array, readout: Readout)
     return {"search": found.score, **at_search, **_prefixed("last", readout.scores(tiles, found.points))}
 
 
-def _latent(start: StartScores | None) -> Array:
-    if start is None:
-        raise ValueError("encoder mode needs a bundle with an encoder")
-    return start.latent
-
-
 def _prefixed(prefix: str, scores: Mapping[str, Array]) -> dict[str, Array]:
     return {f"{prefix}:{name}": score for name, score in scores.items()}
 
 
-def _full_pass(columns: Mapping[str, Floats], latents: tuple[Array, ...]) -> FullPass:
+def _full_pass(columns: Mapping[str, Floats], latents: Mapping[Mode, list[Array]]) -> FullPass:
     def named(prefix: str) -> Mapping[str, Floats] | None:
         found = {name.partition(":")[2]: score for name, score in columns.items() if name.startswith(f"{prefix}:")}
         return found or None
@@ -171,5 +183,6 @@ def _full_pass(columns: Mapping[str, Floats], latents: tuple[Array, ...]) -> Ful
         named("start"),
         named("search"),
         named("last"),
-        latents,
+        tuple(latents["search"]) or None,
+        tuple(latents["encoder"]) or None,
     )

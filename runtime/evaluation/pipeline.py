@@ -1,5 +1,6 @@
 """The whole evaluation, from a bundle and a data set to the report folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ from rich.progress import Progress
 
 from ganspect.bundle import Bundle, open_bundle
 from ganspect.datasets import Dataset
-from ganspect.errors import ConfigError
 from ganspect.files import new_folder, require_replaceable, require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
 from ganspect.records import Mode, Precision
@@ -18,15 +18,17 @@ from ganspect.runtime.evaluation.bootstrap import Resampling
 from ganspect.runtime.evaluation.console import print_table, print_warnings
 from ganspect.runtime.evaluation.curve import CurvePlan, draw_curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
+from ganspect.runtime.evaluation.features import FeatureBaseline, feature_baselines
 from ganspect.runtime.evaluation.kinds import members_of_kinds
 from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data, read_labelled, read_pixels
-from ganspect.runtime.evaluation.passes import FullPass, full_pass, screened_pass
-from ganspect.runtime.evaluation.pixels import PixelMetrics, PixelTable
-from ganspect.runtime.evaluation.readout import Readout
+from ganspect.runtime.evaluation.passes import full_pass, screened_pass
+from ganspect.runtime.evaluation.pixels import DEVIATION_LEVELS, RESIDUAL_LEVELS, PixelMetrics, PixelTable
+from ganspect.runtime.evaluation.readout import Array, Readout
 from ganspect.runtime.evaluation.report import build_report, pictures_section
 from ganspect.runtime.evaluation.scores_table import scores_table
 from ganspect.runtime.evaluation.summary import metrics_of
 from ganspect.runtime.inspector import Inspector
+from ganspect.runtime.options import check_options, mode_of
 from ganspect.runtime.scale import ScoreScale, score_scale
 from ganspect.runtime.search import LatentSearch
 from ganspect.runtime.verification.choice import open_verified
@@ -39,7 +41,7 @@ def evaluate(
     data: str,
     out: Path,
     *,
-    mode: Mode,
+    mode: Mode | None,
     steps: int | None,
     backend: str,
     precision: Precision | None,
@@ -47,14 +49,16 @@ def evaluate(
     curve: CurvePlan | None,
 ) -> dict[str, Any]:
     """Measure a bundle and write the report; see `ganspect.runtime.evaluation.evaluate_bundle`."""
-    if mode == "encoder" and steps is not None:
-        raise ConfigError("steps limit the search, which encoder mode has not; leave --steps out, or use --mode search")
+    check_options(mode, steps, None)
     require_replaceable(out, marker=MARKER)
     require_writable(out.absolute().parent)
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
     dataset = open_test_data(bundle, data, data_path)
-    with open_verified(backend, bundle, precision=precision) as engine, progress_bar() as progress:
+    with (
+        open_verified(backend, bundle, mode=mode_of(bundle, mode), precision=precision) as engine,
+        progress_bar() as progress,
+    ):
         evaluated = _measure(bundle, engine, dataset, mode, steps, curve, progress)
         metrics = metrics_of(evaluated)
         pictures = pictures_section(evaluated, Readout(bundle, engine))
@@ -72,16 +76,16 @@ def _measure(
     bundle: Bundle,
     engine: Backend,
     dataset: Dataset,
-    mode: Mode,
+    asked: Mode | None,
     steps: int | None,
     plan: CurvePlan | None,
     progress: Progress,
 ) -> Evaluated:
-    scales = _scales(bundle)
+    scales, mode = _scales(bundle), mode_of(bundle, asked)
     inspector = Inspector(bundle, engine, mode=mode, steps=steps)
     search, readout, resampling = LatentSearch(bundle, engine), Readout(bundle, engine), Resampling()
     images = read_labelled(bundle, dataset, progress)
-    full = full_pass(images, search, readout, mode=mode, steps=inspector.steps, progress=progress)
+    full = full_pass(images, search, readout, modes={mode, asked or "search"}, steps=inspector.steps, progress=progress)
     return Evaluated(
         bundle=bundle,
         backend={"name": engine.name, "version": engine.version, "precision": engine.precision},
@@ -93,7 +97,8 @@ def _measure(
         screened=screened_pass(images, inspector, progress),
         pca=_pca(images, bundle.manifest.latent.size),
         intensity=mean_intensity(images.pixels),
-        pixel=_pixel_metrics(images, full, readout, resampling, progress),
+        features=_features(bundle, images, readout, resampling, progress),
+        pixel=_pixel_metrics(images, full.latents_of(mode), bundle, readout, resampling, progress),
         curve=None if plan is None else draw_curve(images, search, readout, plan, resampling, progress),
         resampling=resampling,
     )
@@ -111,19 +116,30 @@ def _pca(images: LabelledImages, latent_size: int) -> PcaPair | None:
     return PcaPair(*pca_scores(normal, images.pixels, COMPONENTS, latent_size))
 
 
+def _features(
+    bundle: Bundle, images: LabelledImages, readout: Readout, resampling: Resampling, progress: Progress
+) -> tuple[FeatureBaseline, ...]:
+    return feature_baselines(images, readout, bundle, resampling, progress)
+
+
 def _pixel_metrics(
-    images: LabelledImages, full: FullPass, readout: Readout, resampling: Resampling, progress: Progress
+    images: LabelledImages,
+    latents: Sequence[Array],
+    bundle: Bundle,
+    readout: Readout,
+    resampling: Resampling,
+    progress: Progress,
 ) -> PixelMetrics | None:
     """Judge heat maps by masks: of normal images, and of those anomalous ones that have one."""
     known = [index for index, sample in enumerate(images.samples) if sample.label == 0 or sample.read_mask is not None]
     if not any(images.labels[index] == 1 for index in known):
         return None
-    table = PixelTable()
+    table = PixelTable(DEVIATION_LEVELS if bundle.manifest.scores.weighing else RESIDUAL_LEVELS)
     task = progress.add_task("pixels", total=len(known), detail="")
     for index in known:
         sample = images.samples[index]
         mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
-        table.add(readout.heat_map(images.tiles(index), full.latents[index]), mask)
+        table.add(readout.heat_map(images.tiles(index), latents[index]), mask)
         progress.advance(task)
     return _of_all_and_of_kinds(table, known, images, resampling)
 

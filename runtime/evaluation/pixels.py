@@ -29,6 +29,10 @@ RESIDUAL_LEVELS: HeatMap = (np.linspace(0, 1, 4097) ** 2).astype(np.float32)
 """Thresholds on a residual in [0, 1], closer together where most residuals are: 1e-4 apart at 0.05."""
 
 
+DEVIATION_LEVELS: HeatMap = np.concatenate([[0], np.geomspace(0.01, 1000, 4096)]).astype(np.float32)
+"""Thresholds on distances without a largest value, in deviations of normal images: 0.3% apart."""
+
+
 @dataclass(frozen=True)
 class PixelMetrics:
     """Pixel `auroc` and `aupro` by name.

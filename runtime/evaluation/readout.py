@@ -1,5 +1,7 @@
 """What a latent means for an image: its reconstruction, residual map, and every score that the bundle can compute.
 
+In feature space the backbone, distance and picture graphs say what pixels say by themselves elsewhere.
+
 scores = Readout(bundle, backend).scores(tiles, latents)["residual_mean"]
 """
 
@@ -31,6 +33,8 @@ class Readout:
         self._statistics = bundle.pixel_statistics()
         recorded = bundle.manifest.scores
         self._weights = ScoreWeights(recorded.feature_weight, recorded.alpha, recorded.kappa)
+        self._share = recorded.share
+        self._graphs = bundle.manifest.graphs
         self._features = bundle.manifest.graphs.get("features")
         self.names = tuple(name for name in SCORES if name in recorded.formulas)
 
@@ -50,18 +54,40 @@ class Readout:
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.names}
 
+    def represent(self, images: Array) -> Array:
+        """Return x, (T,C,h,w) float32, of (T,H,W,channels) uint8 tiles: planes in [-1, 1], or feature maps."""
+        if "backbone" not in self._graphs:
+            return _to_planes(images)
+        return self._in_pieces("backbone", image=images)
+
     def reconstruct(self, latents: Array) -> Array:
-        """Return G(z) as (T,C,H,W) float32 in [-1, 1]."""
-        pieces = [latents[first : first + _TILES_AT_ONCE] for first in range(0, len(latents), _TILES_AT_ONCE)]
-        return np.concatenate([self._run("generator", {"latent": piece}) for piece in pieces])
+        """Return G(z), (T,C,h,w) float32, as x is."""
+        return self._in_pieces("generator", latent=latents)
+
+    def pictures(self, latents: Array) -> Array:
+        """Return G(z) as pictures, (T,H,W,channels) uint8."""
+        reconstruction = self.reconstruct(latents)
+        if "picture" in self._graphs:
+            return self._in_pieces("picture", x=reconstruction)
+        planes = reconstruction.transpose(0, 2, 3, 1)
+        return np.asarray(np.clip(np.rint((planes + 1) * 127.5), 0, 255), np.uint8)
 
     def heat_map(self, tiles: Tiles, latents: Array) -> Maps:
-        """Return the residual of a frame's tiles, (H,W) float32 in [0, 1] at the frame's size."""
-        residual = residual_map(_to_planes(tiles.images), self.reconstruct(latents))
+        """Return the residual of a frame's tiles, (H,W) float32 at the frame's size: in [0, 1], or in deviations."""
+        x, reconstruction = self.represent(tiles.images), self.reconstruct(latents)
+        if "distance" in self._graphs:
+            residual = self._backend.run("distance", {"x": x, "reconstruction": reconstruction})["residual"]
+        else:
+            residual = residual_map(x, reconstruction)
         return stitch(residual.astype(np.float32), tiles)
 
+    def _in_pieces(self, graph: str, **inputs: Array) -> Array:
+        ((name, values),) = inputs.items()
+        pieces = [values[first : first + _TILES_AT_ONCE] for first in range(0, len(values), _TILES_AT_ONCE)]
+        return np.concatenate([self._run(graph, {name: piece}) for piece in pieces])
+
     def _scores(self, images: Array, latents: Array) -> Mapping[str, Array]:
-        planes, reconstruction = _to_planes(images), self.reconstruct(latents)
+        planes, reconstruction = self.represent(images), self.reconstruct(latents)
         anchor = self._run("encoder", {"image": planes}) if self._needs_anchor else None
         seen, seen_in_it = self._see(planes, anchor), self._see(reconstruction, anchor)
         match = Match(
@@ -75,8 +101,15 @@ class Readout:
             logit=seen.get("logit"),
             reconstruction_logit=seen_in_it.get("logit"),
             reconstruction_code=seen_in_it.get("code"),
+            distance=self._distance(planes, reconstruction),
+            share=self._share,
         )
         return {name: SCORES[name].of(match, self._weights) for name in self.names}
+
+    def _distance(self, x: Array, reconstruction: Array) -> Array | None:
+        if "distance" not in self._graphs:
+            return None
+        return self._backend.run("distance", {"x": x, "reconstruction": reconstruction})["distance"]
 
     @property
     def _needs_anchor(self) -> bool:

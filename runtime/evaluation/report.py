@@ -55,9 +55,15 @@ def pictures_section(evaluated: Evaluated, readout: Readout) -> Section:
     return Section(
         "The hardest and the clearest images",
         "What the model saw, the nearest image that its generator knows, and the difference: black is none, yellow "
-        f"a residual of {heat_scale:.2f} or more on a scale of 0 to 1, the same for all.",
+        f"{_residual_of(evaluated, heat_scale)} or more, the same for all.",
         galleries=galleries,
     )
+
+
+def _residual_of(evaluated: Evaluated, heat_scale: float) -> str:
+    if evaluated.bundle.manifest.scores.weighing:
+        return f"a residual of {heat_scale:.1f} deviations of normal images"
+    return f"a residual of {heat_scale:.2f} on a scale of 0 to 1"
 
 
 def _case(evaluated: Evaluated, index: int, opened: OpenedCase, heat_scale: float) -> Case:

@@ -30,7 +30,7 @@ def systems_table(metrics: Metrics) -> Table:
     rows: list[tuple[str, ...]] = []
     strong: set[int] = set()
     found = compared(metrics)
-    for key in (key for key in ("search", "encoder", "pca", "pca_deployed_score", "mean_intensity") if key in found):
+    for key in (key for key in NAMES if key in found):
         if key == metrics["protocol"]["mode"]:
             strong.add(len(rows))
         rows.append(_system_row(NAMES[key], found[key]))
@@ -67,9 +67,9 @@ def _side_by_side(evaluated: Evaluated, metrics: Metrics) -> Section:
         else ()
     )
     return Section(
-        "Beside PCA and mean intensity",
-        "A detector that does not beat PCA is not worth deploying. The deployed mode is in bold; search and encoder "
-        "have a threshold, set from normal images before this test.",
+        "Beside simple detectors",
+        "A detector that does not beat the simple ones is not worth deploying. The deployed mode is in bold; search "
+        "and encoder have a threshold, set from normal images before this test.",
         drawings,
         systems_table(metrics),
         remarks=_baseline_remarks(metrics),
@@ -90,12 +90,29 @@ def _baseline_remarks(metrics: Metrics) -> tuple[str, ...]:
                 f"dimensions, by the bundle's own score, {same['name']}; what the bundle is better by is then due to "
                 f"its model and its search alone: {with_interval(same['delta'])}."
             )
+    if features := metrics["baselines"]:
+        remarks.append(_feature_remark(metrics, features))
     if direction := metrics["mean_intensity"]["direction"]:
         remarks.append(
             f"Mean intensity: {direction} images count as anomalous; that direction was chosen on the "
             "test labels, which flatters it."
         )
     return tuple(remarks)
+
+
+def _feature_remark(metrics: Metrics, features: Metrics) -> str:
+    figures = []
+    for name, found in features.items():
+        pixel = "" if found["pixel"] is None else f"; pixel AUROC {found['pixel']['auroc']['value']:.3f}"
+        figures.append(
+            f"{NAMES[name]}: the bundle is better by {with_interval(found['delta'])}{pixel}; "
+            f"{found['size_bytes'] / 1e6:.1f} MB, {found['ms_an_image']:.1f} ms an image"
+        )
+    count = next(iter(features.values()))["images"]
+    return (
+        f"Simple detectors on the bundle's own features, fitted on {count} normal training images without training. "
+        f"{'. '.join(figures)}."
+    )
 
 
 def _lines(evaluated: Evaluated, metrics: Metrics) -> tuple[Line, ...]:

@@ -40,6 +40,7 @@ def metrics_of(evaluated: Evaluated) -> Json:
         "kinds": kinds_of(evaluated),
         "scores": _scores(evaluated),
         "pca": _pca(evaluated),
+        "baselines": _baselines(evaluated),
         "mean_intensity": _mean_intensity(evaluated),
         "delta_pca": _delta_pca(evaluated),
         "deployed": _deployed(evaluated),
@@ -129,6 +130,23 @@ def _pca_by_deployed_score(evaluated: Evaluated, pca: PcaScores) -> Json | None:
         "image": _to_json(image_metrics(pca.scores[name], labels, resampling)),
         "delta": None if delta is None else delta.to_json(),
     }
+
+
+def _baselines(evaluated: Evaluated) -> dict[str, Json]:
+    """Return simple detectors on the bundle's features by name; none for bundles that see pixels."""
+    labels, resampling = evaluated.images.labels, evaluated.resampling
+    found = {}
+    for baseline in evaluated.features:
+        delta = auroc_difference(evaluated.score, baseline.scores, labels, resampling)
+        found[baseline.name] = {
+            "image": _to_json(image_metrics(baseline.scores, labels, resampling)),
+            "pixel": None if baseline.pixel is None else _to_json(baseline.pixel),
+            "delta": None if delta is None else delta.to_json(),
+            "size_bytes": baseline.size_bytes,
+            "ms_an_image": baseline.ms_an_image,
+            "images": baseline.images,
+        }
+    return found
 
 
 def _mean_intensity(evaluated: Evaluated) -> Json:
@@ -253,6 +271,10 @@ def _bundle(evaluated: Evaluated) -> Json:
     return {
         "folder": evaluated.bundle.folder.resolve().name,
         "system": manifest.system,
+        "backbone": None if manifest.backbone is None else manifest.backbone.model_dump(mode="json"),
+        "weighing": manifest.scores.weighing,
+        "weights_bytes": sum((evaluated.bundle.folder / name).stat().st_size for name in manifest.sha256),
+        "choice": None if manifest.choice is None else manifest.choice.model_dump(mode="json"),
         "trained_on": manifest.training.source,
         "training_images": manifest.training.n_training,
         "training_steps": manifest.training.steps,

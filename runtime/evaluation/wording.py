@@ -8,6 +8,9 @@ NAMES: Mapping[str, str] = {
     "encoder": "encoder alone",
     "pca": "PCA",
     "pca_deployed_score": "PCA, same score",
+    "pca_features": "PCA, features",
+    "padim": "PaDiM, features",
+    "patchcore": "PatchCore, features",
     "mean_intensity": "mean intensity",
 }
 """The systems that a report compares, by their key in metrics.json."""
@@ -22,6 +25,7 @@ def compared(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         **metrics["systems"],
         "pca": metrics["pca"],
         "pca_deployed_score": pca.get("deployed_score"),
+        **metrics["baselines"],
         "mean_intensity": metrics["mean_intensity"],
     }
     return {key: entry for key, entry in found.items() if entry is not None}

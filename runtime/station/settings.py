@@ -33,7 +33,7 @@ class InspectionSettings(Section):
     """How frames are judged.
 
     Attributes:
-        mode: `search`, or `encoder` for its score alone.
+        mode: `search`, or `encoder` for its score alone; absent: the bundle's own.
         backend: what runs the graphs; `auto`: the fastest one that `ganspect verify` has passed on this machine.
         precision: of the convolutions; absent: fp32, with `auto` any.
         steps: iterations of the search at most; absent: the calibration's.
@@ -43,7 +43,7 @@ class InspectionSettings(Section):
             waits for another to come. `auto`: as many as are faster together than in turn, measured at the start.
     """
 
-    mode: Mode = "search"
+    mode: Mode | None = None
     backend: str = "auto"
     precision: Precision | None = None
     steps: Positive | None = None

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganspect.train.linear import LinearPath
+from ganspect.train.linear_path import LinearPath
 from ganspect.train.optimizers import adam, descend, rmsprop, set_rates
 
 

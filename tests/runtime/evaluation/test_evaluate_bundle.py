@@ -258,7 +258,7 @@ def test_a_bundle_without_a_threshold_is_refused(
 
 
 def test_steps_and_encoder_mode_exclude_each_other(tiny_bundle: Path, mvtec_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="leave --steps out, or use --mode search"):
+    with pytest.raises(ConfigError, match="steps and budget limit the search"):
         evaluate_bundle(tiny_bundle, str(mvtec_folder), tmp_path / "out", mode="encoder", steps=3)
 
 

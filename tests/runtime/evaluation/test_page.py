@@ -13,13 +13,21 @@ from ganspect.runtime.evaluation.page import Card, Page, Section, Table, render
 from ganspect.runtime.evaluation.plots import SYSTEM_STYLES, Line, histogram_plot, roc_plot
 
 
-def metrics(low: float, high: float, same_score: dict[str, Any] | None = None) -> dict[str, Any]:
+def metrics(
+    low: float,
+    high: float,
+    same_score: dict[str, Any] | None = None,
+    baselines: dict[str, Any] | None = None,
+    system: str = "fanogan",
+) -> dict[str, Any]:
     return {
         "image": {"auroc": {"value": 0.9}},
         "pca": {"image": {"auroc": {"value": 0.8}}, "deployed_score": same_score},
         "delta_pca": {"value": (low + high) / 2, "low": low, "high": high},
         "at_threshold": {"tpr": 0.75, "fpr": 0.02},
         "notes": {},
+        "baselines": baselines or {},
+        "bundle": {"system": system},
     }
 
 
@@ -55,6 +63,22 @@ def test_headline_is_good_only_if_both_pcas_are_beaten_for_sure(
     low, high = same
     alike = {"image": {"auroc": {"value": 0.85}}, "delta": {"value": (low + high) / 2, "low": low, "high": high}}
     headline, found = headline_of(metrics(*usual, alike))
+    assert (found, words in headline) == (tone, True)
+
+
+@pytest.mark.parametrize(
+    ("system", "tone", "words"),
+    [
+        ("fanogan", "bad", "PCA, features, a far simpler model, is better: train longer, or do without a GAN"),
+        ("linear", "good", "It is better than the simple detectors beside it"),
+    ],
+)
+def test_headline_counts_the_detectors_on_the_same_features(system: str, tone: str, words: str) -> None:
+    features = {
+        "pca_features": {"image": {"auroc": {"value": 0.95}}, "delta": {"value": -0.02, "low": -0.03, "high": -0.01}},
+        "padim": {"image": {"auroc": {"value": 0.9}}, "delta": {"value": 0.05, "low": 0.02, "high": 0.08}},
+    }
+    headline, found = headline_of(metrics(0.05, 0.15, None, features, system))
     assert (found, words in headline) == (tone, True)
 
 

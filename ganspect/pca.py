@@ -1,0 +1,306 @@
+"""PCAs of many values from few images, and what their residuals look like on images they were not fitted on.
+
+A residual weighed by its covariance tells a defect from what merely varies. But a covariance taken from the very images
+that a PCA was fitted on is too small: the PCA has learnt part of their noise. So images are put in folds, and each
+fold's residuals come from a PCA of the others.
+
+    gram = Gram(rows, groups)
+    pca = gram.pca(64)
+    for fold in gram.folds():
+        residuals = fold.residuals(fold.left_out, size=64)
+
+Everything goes through the matrix of inner products between images: a feature map has 50,000 values, a data set some
+hundred images. NumPy only, since training and evaluation both need it and one of them has no PyTorch.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ganspect.records import Weighing
+
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+Doubles: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Maps: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+
+LEAST_DEVIATION = 1e-4
+"""Components whose deviation is a smaller share of the first one's are dropped: they are noise of the arithmetic."""
+
+FOLDS = 5
+"""Parts that images are put in to have residuals of images that a PCA was not fitted on."""
+
+_COLUMNS_AT_ONCE = 8192
+_IMAGES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Pca:
+    """A principal component analysis.
+
+    Attributes:
+        mean: (F,) float32.
+        components: (K,F) float32, orthonormal rows, the largest first.
+        deviations: (K,) float32, standard deviation of the rows along each.
+    """
+
+    mean: Rows
+    components: Rows
+    deviations: Rows
+
+
+class Gram:
+    """Inner products between rows, from which PCAs of all or some of the rows follow.
+
+    Attributes:
+        rows: (n,F) float32.
+        groups: (n,) which image each row shows; rows of one image (it and its mirror images, say) stay in one fold.
+        products: (n,n) float64.
+    """
+
+    def __init__(self, rows: Rows, groups: Integers | None = None) -> None:
+        """Compute the products, in double precision.
+
+        Args:
+            rows: (n,F) float32, n at least 1.
+            groups: (n,) int64; None: each row is an image of its own.
+        """
+        self.rows = rows
+        self.groups = np.arange(len(rows)) if groups is None else groups
+        # About the mean of all, so that no digits are lost to an offset that the rows share.
+        self._offset = rows.mean(0, dtype=np.float64).astype(np.float32)
+        self.products = self._between(rows, rows)
+
+    def pca(self, most: int) -> Pca:
+        """Return the PCA of all rows, with `most` components or as many dimensions as the rows span."""
+        basis = _Basis(self, np.arange(len(self.rows)), most)
+        mean = self.rows.mean(0, dtype=np.float64).astype(np.float32)
+        return Pca(mean, basis.components(), basis.deviations.astype(np.float32))
+
+    def folds(self, most: int) -> Iterator["Fold"]:
+        """Yield the folds: `FOLDS` of them, or as many as there are images, dealt out in the order of their groups.
+
+        Args:
+            most: components that their PCAs have at most.
+        """
+        images, order = np.unique(self.groups, return_inverse=True)
+        count = min(FOLDS, len(images))
+        for index in range(count):
+            yield Fold(self, np.flatnonzero(order % count == index), most)
+
+    def products_with(self, rows: Rows) -> Doubles:
+        """Return the inner products (m,n) of any (m,F) rows with the rows here."""
+        return self._between(rows, self.rows)
+
+    def _between(self, left: Rows, right: Rows) -> Doubles:
+        products = np.zeros((len(left), len(right)))
+        for first in range(0, left.shape[1], _COLUMNS_AT_ONCE):
+            part = np.s_[first : first + _COLUMNS_AT_ONCE]
+            a = (left[:, part] - self._offset[part]).astype(np.float64)
+            b = a if right is left else (right[:, part] - self._offset[part]).astype(np.float64)
+            products += a @ b.T
+        return products
+
+
+class _Basis:
+    """The PCA of some rows as combinations of them.
+
+    Attributes:
+        chosen: (m,) indices of the rows.
+        vectors: (m,K) unit vectors over them.
+        deviations: (K,) along each component.
+    """
+
+    def __init__(self, gram: Gram, chosen: Integers, most: int) -> None:
+        self._gram, self.chosen = gram, chosen
+        inner = gram.products[np.ix_(chosen, chosen)]
+        self._means, self._mean = inner.mean(0), inner.mean()
+        variances, vectors = np.linalg.eigh((inner - self._means - self._means[:, None] + self._mean) / len(chosen))
+        deviations = np.sqrt(np.maximum(variances[::-1][:most], 0))
+        kept = deviations > LEAST_DEVIATION * max(float(np.sqrt(max(variances[-1], 0))), 1e-12)
+        self.vectors, self.deviations = vectors[:, ::-1][:, :most][:, kept], deviations[kept]
+
+    def components(self) -> Rows:
+        weights = _centred(self.vectors / (self.deviations * np.sqrt(len(self.chosen))), axis=0)
+        return np.asarray(weights.T.astype(np.float32) @ self._gram.rows[self.chosen], np.float32)
+
+    def residuals(self, rows: Rows, products: Doubles, size: int) -> Rows:
+        products = products[:, self.chosen]
+        centred = products - products.mean(1, keepdims=True) - self._means + self._mean
+        vectors, deviations = self.vectors[:, :size], self.deviations[:size]
+        weights = centred @ vectors / (deviations**2 * len(self.chosen)) @ vectors.T
+        # The mean is a combination of the rows as well.
+        weights = _centred(weights, axis=1) + 1 / len(self.chosen)
+        return np.asarray(rows - weights.astype(np.float32) @ self._gram.rows[self.chosen], np.float32)
+
+
+class Fold:
+    """A part of the images, and PCAs of the others.
+
+    Attributes:
+        left_out: (m,) indices of the part's rows.
+    """
+
+    def __init__(self, gram: Gram, left_out: Integers, most: int) -> None:
+        """Find the PCA; `Gram.folds` makes them."""
+        self._gram, self.left_out = gram, left_out
+        others = np.setdiff1d(np.arange(len(gram.rows)), left_out)
+        # With a single image there are no others.
+        self._basis = _Basis(gram, others if len(others) else left_out, most)
+
+    def residuals(self, index: Integers, size: int) -> Rows:
+        """Return what a PCA of the other images leaves of some of the gram's rows, (m,F) float32.
+
+        Args:
+            index: (m,) of the rows.
+            size: components; 0: only the mean is taken away.
+        """
+        return self._basis.residuals(self._gram.rows[index], self._gram.products[index], size)
+
+    def residuals_of(self, rows: Rows, products: Doubles, size: int) -> Rows:
+        """Return the same of any (m,F) rows, with `Gram.products_with` of them, (m,n)."""
+        return self._basis.residuals(rows, products, size)
+
+
+def _centred(values: Doubles, axis: int) -> Doubles:
+    return np.asarray(values - values.mean(axis, keepdims=True), np.float64)
+
+
+class Scatter:
+    """Second moments of residuals at each place, added up over images; of two, the sum and the difference can be taken.
+
+    Attributes:
+        products: (P,C,C) float64, sum over images of r rᵀ.
+        fourth: (P,) float64, sum over images of (rᵀ r)^2.
+        count: images.
+    """
+
+    def __init__(self, products: Doubles, fourth: Doubles, count: int) -> None:
+        """Take the sums; `Scatter.of` makes them."""
+        self.products, self.fourth, self.count = products, fourth, count
+
+    @classmethod
+    def sum(cls, parts: Iterable["Scatter"]) -> "Scatter":
+        """Return the moments of all the parts' images; at least one part."""
+        first, *others = parts
+        for other in others:
+            first = first + other
+        return first
+
+    @classmethod
+    def of(cls, residuals: Maps) -> "Scatter":
+        """Return the moments of (N,C,h,w) residuals."""
+        images, channels = residuals.shape[:2]
+        places = residuals.reshape(images, channels, -1).transpose(2, 0, 1)
+        products = np.empty((len(places), channels, channels))
+        for first in range(0, len(places), _IMAGES_AT_ONCE):
+            part = np.ascontiguousarray(places[first : first + _IMAGES_AT_ONCE])
+            products[first : first + _IMAGES_AT_ONCE] = part.transpose(0, 2, 1) @ part
+        fourth = (np.square(places).sum(2, dtype=np.float64) ** 2).sum(1)
+        return cls(products, fourth, images)
+
+    def __add__(self, other: "Scatter") -> "Scatter":
+        """Return the moments of both sets of images."""
+        return Scatter(self.products + other.products, self.fourth + other.fourth, self.count + other.count)
+
+    def __sub__(self, other: "Scatter") -> "Scatter":
+        """Return the moments without those of a part of the images."""
+        return Scatter(self.products - other.products, self.fourth - other.fourth, self.count - other.count)
+
+    def pooled(self) -> Doubles:
+        """Return the covariance over all places, (1,C,C), with a floor under its eigenvalues."""
+        mean = self.products.mean(0, keepdims=True) / self.count
+        return np.asarray(mean + _FLOOR * _mean_variance(mean) * np.eye(mean.shape[1]), np.float64)
+
+    def at_places(self, images: int) -> Doubles:
+        """Return the covariance at each place, (P,C,C), shrunk towards the one over all places.
+
+        The share of the common one is that of Ledoit and Wolf (2004), with it, scaled to the place's own variance, in
+        the identity's stead: the fewer the images, the more of it.
+
+        Args:
+            images: independent ones among those added up; mirror images tell little that is new.
+        """
+        own = self.products / self.count
+        common = own.mean(0, keepdims=True)
+        variance = np.trace(own, axis1=1, axis2=2)
+        target = common * (variance / max(float(variance.mean()), 1e-30))[:, None, None]
+        noise = np.maximum(self.fourth / self.count - np.square(own).sum((1, 2)), 0) / images
+        apart = np.maximum(np.square(own - target).sum((1, 2)), 1e-30)
+        share = np.clip(noise / apart, _LEAST_SHRINKAGE, 1)[:, None, None]
+        floor = _FLOOR * _mean_variance(common) * np.eye(own.shape[1])
+        return np.asarray((1 - share) * own + share * target + floor, np.float64)
+
+
+_FLOOR = 0.01
+"""Variance added in every direction, as a share of the mean variance: a place that never varied must not shout."""
+
+_LEAST_SHRINKAGE = 0.05
+
+
+def weights_of(scatter: Scatter, weighing: Weighing, *, images: int) -> Maps | None:
+    """Return W with W Wᵀ the inverse covariance of residuals, (P,C,C) float32; None for plain residuals.
+
+    Args:
+        scatter: of normal images that nothing was fitted on.
+        weighing: `place` for a covariance of each place, `pooled` for one over all.
+        images: independent ones among them, without their mirror images.
+    """
+    if weighing == "plain":
+        return None
+    return whitener(scatter.pooled() if weighing == "pooled" else scatter.at_places(images))
+
+
+def cross_fitted_weights(gram: Gram, shape: tuple[int, ...], size: int, weighing: Weighing) -> Maps | None:
+    """Return the weights of what PCAs leave of images that they were not fitted on; see `weights_of`.
+
+    Args:
+        gram: of normal images.
+        shape: (C,h,w) of a row.
+        size: components of the PCAs.
+        weighing: see `weights_of`.
+    """
+    if weighing == "plain":
+        return None
+    scatter = Scatter.sum(
+        Scatter.of(fold.residuals(fold.left_out, size).reshape(-1, *shape)) for fold in gram.folds(size)
+    )
+    return weights_of(scatter, weighing, images=len(np.unique(gram.groups)))
+
+
+def whitener(covariances: Doubles) -> Maps:
+    """Return W with W Wᵀ = covariance⁻¹, (P,C,C) float32, so that |rᵀ W|² is the squared Mahalanobis distance of r."""
+    lower = np.linalg.cholesky(covariances)
+    return np.asarray(np.linalg.inv(lower).transpose(0, 2, 1), np.float32)
+
+
+def squared_lengths(residuals: Maps, weights: Maps | None) -> Maps:
+    """Return the squared length of the residual at each place, averaged over channels, (N,h,w).
+
+    Args:
+        residuals: (N,C,h,w) float32.
+        weights: (P,C,C) from `whitener`, P = h·w or 1; None: the plain length.
+    """
+    images, channels, height, width = residuals.shape
+    if weights is None:
+        return np.asarray(np.square(residuals).mean(1), np.float32)
+    places = np.ascontiguousarray(residuals.reshape(images, channels, -1).transpose(2, 0, 1))
+    squared = np.square(places @ weights).mean(2)
+    return np.asarray(squared.T.reshape(images, height, width), np.float32)
+
+
+def means_of_three(maps: Maps) -> Maps:
+    """Return (N,h,w) maps averaged over 3x3 places, at the edge over those that there are."""
+    for axis in (1, 2):
+        padded = np.pad(maps, [(1, 1) if one == axis else (0, 0) for one in range(3)])
+        counts = np.pad(np.ones(maps.shape[axis], np.float32), 1)
+        three = sum(np.take(padded, range(at, at + maps.shape[axis]), axis) for at in range(3))
+        weights = counts[:-2] + counts[1:-1] + counts[2:]
+        maps = np.asarray(three / (weights[:, None] if axis == 1 else weights), np.float32)
+    return maps
+
+
+def _mean_variance(covariances: Doubles) -> float:
+    return float(np.trace(covariances, axis1=1, axis2=2).mean() / covariances.shape[1])

@@ -1,0 +1,207 @@
+"""A bundle beside simple detectors on the same features: PCA of its size and score, PaDiM, PatchCore.
+
+Whoever deploys a GAN in feature space pays for the backbone anyway; what these reach with it costs no training.
+
+for baseline in feature_baselines(images, readout, bundle, Resampling(), progress): print(baseline.name)
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from rich.progress import Progress, TaskID
+
+from ganspect.bundle import Bundle
+from ganspect.errors import ImageError
+from ganspect.opencv import cv2
+from ganspect.pca import Gram, Pca, cross_fitted_weights, means_of_three, squared_lengths
+from ganspect.preprocess import Tiles, stitch, to_tiles
+from ganspect.records import BackboneRecord, Weighing
+from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
+from ganspect.runtime.evaluation.feature_baselines import FeatureDetector, Judged, Maps, Padim, PatchCore
+from ganspect.runtime.evaluation.labelled import LabelledImages
+from ganspect.runtime.evaluation.passes import frames_in_batches, largest_of_frames
+from ganspect.runtime.evaluation.pixels import DEVIATION_LEVELS, PixelTable
+from ganspect.runtime.evaluation.readout import Readout
+from ganspect.scoring import largest_mean
+
+_LARGEST_VALUES = 128_000_000
+"""Of the normal maps that are kept, half a gigabyte; where there are more, they are thinned evenly."""
+
+_PCA_IMAGES = 2048
+_TIMED_IMAGES = 20
+
+
+@dataclass(frozen=True)
+class FeatureBaseline:
+    """One detector on the bundle's features.
+
+    Attributes:
+        name: `pca_features`, `padim` or `patchcore`.
+        scores: (n,) of the test images.
+        pixel: `auroc` and `aupro` of its heat maps; None where there are no masks.
+        size_bytes: of the backbone and what the detector stores, in float32.
+        ms_an_image: median time for the backbone and the detector, one tile at a time; preprocessing left out.
+        images: normal tiles that it was fitted on.
+    """
+
+    name: str
+    scores: Floats
+    pixel: Mapping[str, Interval] | None
+    size_bytes: int
+    ms_an_image: float
+    images: int
+
+
+@dataclass(frozen=True)
+class FeaturePca(FeatureDetector):
+    """A PCA of the maps, its residuals weighed, and scored as the bundle's are.
+
+    Attributes:
+        pca: of the normal maps.
+        weights: see `ganspect.pca.squared_lengths`.
+        share: of the places that the score averages.
+    """
+
+    name: ClassVar[str] = "pca_features"
+
+    pca: Pca
+    weights: Maps | None
+    share: float
+
+    @classmethod
+    def fit(cls, normal: Maps, *, components: int, weighing: Weighing, share: float) -> "FeaturePca":
+        """Fit it to (N,C,h,w) maps; weights come from images that a PCA was not fitted on."""
+        gram = Gram(normal.reshape(len(normal), -1))
+        weights = cross_fitted_weights(gram, normal.shape[1:], components, weighing)
+        return cls(gram.pca(components), weights, share)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of components, mean and weights."""
+        return 4 * (self.pca.components.size + self.pca.mean.size + (0 if self.weights is None else self.weights.size))
+
+    def _judge(self, maps: Maps) -> Judged:
+        rows = maps.reshape(len(maps), -1) - self.pca.mean
+        residuals = rows - rows @ self.pca.components.T @ self.pca.components
+        squared = means_of_three(squared_lengths(residuals.reshape(maps.shape), self.weights))
+        return Judged(largest_mean(squared, self.share).astype(np.float64), np.sqrt(squared))
+
+
+def feature_baselines(
+    images: LabelledImages, readout: Readout, bundle: Bundle, resampling: Resampling, progress: Progress
+) -> tuple[FeatureBaseline, ...]:
+    """Fit the detectors to the normal training images and judge the test images.
+
+    Args:
+        images: of the test, with the data set that they come from.
+        readout: of the bundle, for its features.
+        bundle: in feature space.
+        resampling: for the intervals of pixel metrics.
+        progress: gets a task.
+    """
+    task = progress.add_task("baselines", total=len(images.dataset.train) + 3 * len(images.samples), detail="features")
+    backbone = bundle.manifest.backbone
+    if backbone is None:
+        return ()
+    normal = _normal_maps(images, readout, progress, task)
+    if len(normal) < 2:
+        return ()
+    size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.sha256 if name.endswith(".bin"))
+    scores = bundle.manifest.scores
+    found = []
+    for fit in (
+        lambda: FeaturePca.fit(
+            normal[:: -(-len(normal) // _PCA_IMAGES)],
+            components=bundle.manifest.latent.size,
+            weighing=scores.weighing or "plain",
+            share=scores.share,
+        ),
+        lambda: Padim.fit(normal),
+        lambda: PatchCore.fit(normal, size_bytes=size),
+    ):
+        detector = fit()
+        progress.update(task, detail=detector.name)
+        found.append(_judged(detector, images, readout, backbone, resampling, progress, task, len(normal)))
+    return tuple(found)
+
+
+def _normal_maps(images: LabelledImages, readout: Readout, progress: Progress, task: TaskID) -> Maps:
+    """Return (N,C,h,w) maps of the tiles of normal training images, thinned where they would not fit into memory."""
+    maps: list[Maps] = []
+    for sample in images.dataset.train:
+        try:
+            tiles = to_tiles(sample.read(), images.grid)
+        except ImageError:
+            continue
+        finally:
+            progress.advance(task)
+        maps.append(readout.represent(tiles.images))
+    values = sum(part.size for part in maps)
+    every = -(-values // _LARGEST_VALUES) if values else 1
+    return np.concatenate(maps)[::every] if maps else np.zeros((0, 1, 1, 1), np.float32)
+
+
+def _judged(
+    detector: FeatureDetector,
+    images: LabelledImages,
+    readout: Readout,
+    backbone: BackboneRecord,
+    resampling: Resampling,
+    progress: Progress,
+    task: TaskID,
+    fitted_on: int,
+) -> FeatureBaseline:
+    known = [sample.label == 0 or sample.read_mask is not None for sample in images.samples]
+    table = PixelTable(DEVIATION_LEVELS)
+    scores: list[Floats] = []
+    index = 0
+    for tiles, lengths in frames_in_batches(images, range(len(images.samples))):
+        judged = detector.judge(readout.represent(tiles))
+        scores.append(largest_of_frames(judged.scores, lengths))
+        ends = np.cumsum(lengths)
+        for distances in np.split(judged.distances, ends[:-1]):
+            if known[index]:
+                _add(table, images, index, distances)
+            index += 1
+        progress.advance(task, len(lengths))
+    labels = images.labels[np.array(known)]
+    masked = any(label == 1 for label in labels)
+    return FeatureBaseline(
+        name=detector.name,
+        scores=np.concatenate(scores),
+        pixel=table.metrics(labels, resampling) if masked else None,
+        size_bytes=detector.size_bytes + backbone.size_bytes,
+        ms_an_image=_ms_an_image(detector, images, readout),
+        images=fitted_on,
+    )
+
+
+def _add(table: PixelTable, images: LabelledImages, index: int, distances: Maps) -> None:
+    sample = images.samples[index]
+    mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
+    if mask is None and sample.label == 1:
+        return
+    table.add(heat_map(distances, images.tiles(index)), mask)
+
+
+def heat_map(distances: Maps, tiles: Tiles) -> Maps:
+    """Return distances (T,h,w) of a frame's tiles as a smooth map of the frame's size, (H,W)."""
+    height, width = tiles.images.shape[1:3]
+    places = distances.shape[1:]
+    blur = (0.5 * width / places[1], 0.5 * height / places[0])
+    enlarged = [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in distances]
+    smooth = [cv2.GaussianBlur(part, (0, 0), *blur, borderType=cv2.BORDER_REPLICATE) for part in enlarged]
+    return stitch(np.stack(smooth).astype(np.float32), tiles)
+
+
+def _ms_an_image(detector: FeatureDetector, images: LabelledImages, readout: Readout) -> float:
+    taken = []
+    for index in range(min(_TIMED_IMAGES, len(images.samples))):
+        tile = images.tiles(index).images[:1]
+        begin_ns = time.perf_counter_ns()
+        detector.judge(readout.represent(tile))
+        taken.append((time.perf_counter_ns() - begin_ns) / 1e6)
+    return float(np.median(taken))

@@ -1,0 +1,137 @@
+"""What a run's recipe leaves open, chosen by defects that are drawn on normal images: no label of a test set has a say.
+
+The candidates are PCAs of several sizes, ways to weigh their residuals, and shares of the places that a score averages.
+Images are put in folds; each is judged, with a defect drawn on it and without, by a PCA and by weights of the others.
+The best AUROC of drawn against normal images wins. A GAN starts from that PCA, so the choice serves it too.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganspect.config import ChoiceSettings, Recipe
+from ganspect.datasets.drawn import draw_defect
+from ganspect.pca import Fold, Gram, Maps, Scatter, means_of_three, squared_lengths, weights_of
+from ganspect.progress import progress_bar
+from ganspect.records import ChoiceRecord, Weighing
+from ganspect.scoring import largest_mean, to_unit_range
+from ganspect.train.batches import Batches
+from ganspect.train.representation import map_shape
+from ganspect.train.system import TrainingImages
+
+Represent: TypeAlias = Callable[[Tensor], Tensor]
+
+_VIEWS_AT_MOST = 1024
+_IMAGES_AT_ONCE = 16
+
+
+def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Represent) -> ChoiceRecord:
+    """Choose size, weighing and share for a recipe with a `choice`.
+
+    Args:
+        recipe: asks for the choice.
+        images: normal training images.
+        views: the same as x.
+        represent: images in [-1, 1] to x.
+    """
+    settings = recipe.choice or ChoiceSettings()
+    rows, groups = views.views(_VIEWS_AT_MOST)
+    gram = Gram(rows.flatten(1).numpy(), groups.numpy())
+    originals = len(set(groups.tolist()))
+    drawn = _draw(images, groups[: min(settings.images, originals)], recipe.seed, represent)
+    trial = _Trial(gram, originals, drawn.flatten(1).numpy(), map_shape(recipe))
+    sizes = _sizes(settings, recipe, images=originals)
+    table: list[dict[str, Any]] = []
+    with progress_bar() as bar:
+        task = bar.add_task("choosing", total=len(sizes), detail="by drawn defects")
+        for size in sizes:
+            for weighing, normal, defective in trial.distances(size, settings.weighings):
+                for share in settings.shares:
+                    figure = auroc(largest_mean(normal, share), largest_mean(defective, share))
+                    table.append({"latent_size": size, "weighing": weighing, "share": share, "auroc": figure})
+            bar.advance(task)
+    best = max(table, key=lambda row: row["auroc"])
+    keys = {"latent_size": "network.latent_size", "weighing": "score.weighing", "share": "score.share"}
+    return ChoiceRecord(
+        settings=[f"{key}={best[name]}" for name, key in keys.items()],
+        auroc=best["auroc"],
+        images=originals,
+        drawn=len(drawn),
+        candidates=table,
+    )
+
+
+class _Trial:
+    """Normal and drawn images, judged by what is fitted to other images."""
+
+    def __init__(self, gram: Gram, originals: int, drawn: Maps, shape: tuple[int, int, int]) -> None:
+        """Take the images.
+
+        Args:
+            gram: of views, the first of which are the images as they are.
+            originals: how many these are.
+            drawn: (m,F) the first m of them with defects.
+            shape: (C,h,w) of a row.
+        """
+        self._gram, self._originals, self._drawn, self._shape = gram, originals, drawn, shape
+        self._products = gram.products_with(drawn)
+        self._folds: list[Fold] | None = None
+
+    def distances(self, size: int, weighings: tuple[Weighing, ...]) -> Iterator[tuple[Weighing, Maps, Maps]]:
+        """Yield, for each way to weigh, smoothed distances (N,h,w) of normal images and (m,h,w) of drawn ones."""
+        if self._folds is None:
+            self._folds = list(self._gram.folds(len(self._gram.rows)))
+        scatters = [self._scatter(fold, size) for fold in self._folds]
+        total, images = Scatter.sum(scatters), len(np.unique(self._gram.groups))
+        found: dict[Weighing, tuple[list[Maps], list[Maps]]] = {weighing: ([], []) for weighing in weighings}
+        for fold, own in zip(self._folds, scatters, strict=True):
+            normal, defective = self._residuals(fold, size)
+            for weighing, (of_normal, of_drawn) in found.items():
+                others = total - own if len(scatters) > 1 else total
+                weights = weights_of(others, weighing, images=images)
+                of_normal.append(means_of_three(squared_lengths(normal, weights)))
+                of_drawn.append(means_of_three(squared_lengths(defective, weights)))
+        for weighing, (of_normal, of_drawn) in found.items():
+            yield weighing, np.concatenate(of_normal), np.concatenate(of_drawn)
+
+    def _scatter(self, fold: Fold, size: int) -> Scatter:
+        return Scatter.of(fold.residuals(fold.left_out, size).reshape(-1, *self._shape))
+
+    def _residuals(self, fold: Fold, size: int) -> tuple[Maps, Maps]:
+        own = fold.left_out[fold.left_out < self._originals]
+        drawn = own[own < len(self._drawn)]
+        normal = fold.residuals(own, size)
+        defective = fold.residuals_of(self._drawn[drawn], self._products[drawn], size)
+        return normal.reshape(-1, *self._shape), defective.reshape(-1, *self._shape)
+
+
+def _sizes(settings: ChoiceSettings, recipe: Recipe, *, images: int) -> list[int]:
+    """Return the candidates that a fold's images can have, and that the recipe's system takes."""
+    least = 0 if recipe.system == "linear" else 2
+    asked = settings.latent_sizes or (recipe.network.latent_size,)
+    most = max(1, images - -(-images // 5) - 1)
+    possible = sorted({size for size in asked if least <= size <= most})
+    return possible or [max(least, min(min(asked), most))]
+
+
+@torch.no_grad()
+def _draw(images: Batches, index: Tensor, seed: int, represent: Represent) -> Tensor:
+    """Return x of images with a defect drawn on each, (m,C,h,w)."""
+    random = np.random.default_rng(seed)
+    found = []
+    for part in torch.split(index, _IMAGES_AT_ONCE):
+        plain = ((images.copy(part, 0) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        drawn = np.stack([draw_defect(image, random).image for image in plain])
+        unit: Tensor = to_unit_range(torch.from_numpy(drawn).permute(0, 3, 1, 2).float())
+        found.append(represent(unit))
+    return torch.cat(found)
+
+
+def auroc(normal: Any, anomalous: Any) -> float:
+    """Return the share of pairs in which the anomalous score is the higher one, equal ones counting half."""
+    ordered = np.sort(np.asarray(normal))
+    below = np.searchsorted(ordered, anomalous, "left") + np.searchsorted(ordered, anomalous, "right")
+    return float(below.mean() / (2 * len(ordered)))
