@@ -173,6 +173,89 @@ PIXEL: Mapping[str, Column] = {
 }
 
 
+FEATURE_BASELINES = ("pca_features", "padim", "patchcore")
+
+
+def over_baseline(name: str) -> Column:
+    """Return a column: AUROC of a simple detector on the same features, and by how much the bundle is over it."""
+
+    def cell(group: Sequence[Result]) -> str:
+        found = [result["baselines"].get(name) for result in group]
+        deltas = [one["delta"] for one in found if one is not None and one["delta"] is not None]
+        if not deltas:
+            return "–"
+        above, below = sum(delta["low"] > 0 for delta in deltas), sum(delta["high"] < 0 for delta in deltas)
+        own = spread(group, lambda result: result["baselines"][name]["image"]["auroc"]["value"])
+        return (
+            f"{own}; {mean(delta['value'] for delta in deltas):+.3f} ({above} above, {below} below, of {len(deltas)})"
+        )
+
+    return cell
+
+
+def _baseline_pixels(name: str) -> Column:
+    def cell(group: Sequence[Result]) -> str:
+        found = [(result["baselines"].get(name) or {}).get("pixel") for result in group]
+        known = [one for one in found if one]
+        if not known:
+            return "–"
+        return " / ".join(f"{mean(one[metric]['value'] for one in known):.3f}" for metric in ("auroc", "aupro"))
+
+    return cell
+
+
+def _cost(name: str) -> Column:
+    def cell(group: Sequence[Result]) -> str:
+        found = [result["baselines"][name] for result in group if name in result["baselines"]]
+        size, time_ms = (mean(one[key] for one in found) for key in ("size_bytes", "ms_an_image"))
+        return f"{size / 1e6:.1f} MB, {time_ms:.0f} ms"
+
+    return cell
+
+
+def _own_cost(group: Sequence[Result]) -> str:
+    size = mean(result["bundle"]["weights_bytes"] for result in group)
+    return f"{size / 1e6:.1f} MB, {mean(result['deployed']['latency_ms']['p50'] for result in group):.0f} ms"
+
+
+def _chosen(group: Sequence[Result]) -> str:
+    """Return what drawn defects chose, each once."""
+    choices = [result["bundle"]["choice"] for result in group if result["bundle"]["choice"]]
+    texts = [", ".join(one.partition("=")[2] for one in choice["settings"]) for choice in choices]
+    return "; ".join(dict.fromkeys(texts)) or "–"
+
+
+def _pixel_metric(metric: str) -> Callable[[Result], float | None]:
+    return lambda result: _pixel(result, metric)
+
+
+FEATURES: Mapping[str, Column] = {
+    "recipe": lambda group: f"`{title_of(group[0])}`",
+    "data": which,
+    "seeds": lambda group: str(len({result["seed"] for result in group})),
+    "AUROC": lambda group: f"**{spread(group, lambda result: deployed(result, 'auroc'))}** ({mode_of(group[0])})",
+    "PCA, features": over_baseline("pca_features"),
+    "PaDiM": over_baseline("padim"),
+    "PatchCore": over_baseline("patchcore"),
+    "chosen: size, weighing, share": _chosen,
+}
+"""Bundles in feature space beside simple detectors on the same features."""
+
+FEATURE_COSTS: Mapping[str, Column] = {
+    "recipe": lambda group: f"`{title_of(group[0])}`",
+    "data": which,
+    "bundle": _own_cost,
+    **{name: _cost(name) for name in FEATURE_BASELINES},
+}
+
+FEATURE_PIXELS: Mapping[str, Column] = {
+    "recipe": lambda group: f"`{title_of(group[0])}`",
+    "data": which,
+    "bundle": lambda group: " / ".join(spread(group, _pixel_metric(metric)) for metric in ("auroc", "aupro")),
+    **{name: _baseline_pixels(name) for name in FEATURE_BASELINES},
+}
+
+
 def _pixel(result: Result, metric: str) -> float | None:
     figure = (result["pixel"] or {}).get(metric)
     return None if figure is None else figure["value"]

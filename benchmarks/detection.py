@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from results_page import PAGE, results_page
 from suites import ROOT, Run, Suite, read_suites
 
+from ganspect.config import Recipe
 from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
@@ -37,7 +38,7 @@ from ganspect.train.systems import parse_recipe
 
 KEPT = (
     *("image", "pixel", "at_threshold", "kinds"),
-    *("pca", "mean_intensity", "delta_pca", "systems", "deployed", "counts"),
+    *("pca", "baselines", "mean_intensity", "delta_pca", "systems", "deployed", "counts"),
 )
 """Keys of metrics.json that a result holds."""
 
@@ -86,7 +87,8 @@ class Bench:
         recipe, trained, bundle, report = (
             str(path) for path in (ROOT / run.case.recipe, folder / "run", folder / "bundle", folder / "report")
         )
-        evaluate = ["evaluate", bundle, source, "--out", report, "--mode", run.case.mode]
+        evaluate = ["evaluate", bundle, source, "--out", report]
+        evaluate += [] if run.case.mode == "own" else ["--mode", run.case.mode]
         evaluate += [] if file is None else ["--data-path", str(file)]
         return {
             "train": ["train", recipe, "--out", trained, *(part for text in settings for part in ("--set", text))],
@@ -102,9 +104,20 @@ def settings_of(run: Run) -> dict[str, Any]:
     """
     case = run.case
     recipe = parse_recipe(read_yaml(ROOT / case.recipe, list(case.overrides)), case.recipe)
-    content = recipe.model_dump_json(exclude={"seed": True, "data": {"source", "path", "split_seed"}})
+    content = recipe.model_dump_json(exclude={**_NOT_HASHED, **_later_settings(recipe)})
     digest = sha256(content.encode()).hexdigest()
-    return {"recipe": str(case.recipe), "overrides": list(case.overrides), "mode": case.mode, "recipe_sha256": digest}
+    mode = {"asked_mode": "own"} if case.mode == "own" else {"mode": case.mode}
+    return {"recipe": str(case.recipe), "overrides": list(case.overrides), **mode, "recipe_sha256": digest}
+
+
+_NOT_HASHED: Mapping[str, Any] = {"seed": True, "data": {"source", "path", "split_seed"}}
+
+
+def _later_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return settings that came when results were there already, where they change nothing: those stay comparable."""
+    if recipe.backbone is not None or recipe.score.weighing is not None:
+        return {}
+    return {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
 
 
 def made_before(path: Path, run: Run) -> dict[str, Any]:
@@ -161,8 +174,10 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
     return {
         "benchmark": "detection",
         **json.loads((folder / "settings.json").read_text(encoding="utf-8")),  # as they were when the run began
+        "mode": metrics["protocol"]["mode"],
         "system": recipe["system"],
         "data": run.data,
+        "dataset": run.data,
         "seed": run.seed,
         "training": {
             "images": training["n_training"],
@@ -172,6 +187,7 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
             "precision": record["precision"],
         },
         **{key: metrics[key] for key in KEPT},
+        "bundle": {key: metrics["bundle"][key] for key in ("backbone", "weighing", "weights_bytes", "choice")},
         "deployed_score": {mode: recipe["score"][mode] for mode in ("search", "encoder")},
         "search": recipe["search"],
         "scores": {

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from columns import (
+    FEATURE_COSTS,
+    FEATURE_PIXELS,
+    FEATURES,
     MAIN,
     PIXEL,
     Column,
@@ -72,14 +75,14 @@ def results_page(suites: Mapping[str, Suite], made: Mapping[str, list[Result]], 
 
 def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
     """Return a line a section and data set: the deployed AUROC of each system beside what is trivial."""
-    systems, rows = ("anogan", "fanogan", "egbad", "ganomaly"), []
+    systems, rows = ("linear", "anogan", "fanogan", "egbad", "ganomaly"), []
     for title, results in made.items():
         sources = sorted({source_of(result) for result in results})
         for source in sources:
             of_source = [result for result in results if source_of(result) == source]
             name = f"[{title}](#{_anchor(title)})" + (f": {source}" if len(sources) > 1 else "")
             rows.append([name, *glance(of_source, systems)])
-    heads = ["AUROC", "AnoGAN", "f-AnoGAN", "EGBAD", "GANomaly", "PCA, same score", "PCA", "mean intensity"]
+    heads = ["AUROC", "linear", "AnoGAN", "f-AnoGAN", "EGBAD", "GANomaly", "PCA, same score", "PCA", "mean intensity"]
     return "## At a glance\n\n" + _markdown(heads, rows) if rows else ""
 
 
@@ -94,6 +97,17 @@ def _section(name: str, suite: Suite, results: list[Result], misjudged: Result |
     if len(results) < asked:
         parts.append(f"{len(results)} of the suite's {asked} runs are made so far.\n")
     parts += [f"On top of {names}: {settings}.\n" for settings, names in _settings(results).items()]
+    in_features = [result for result in results if result.get("baselines")]
+    if in_features:
+        parts += [
+            _table(FEATURES, groups_of(in_features)),
+            _FEATURES_HEAD,
+            _table(FEATURE_COSTS, groups_of(in_features)),
+        ]
+        if any(result["pixel"] for result in in_features):
+            masked = [result for result in in_features if result["pixel"]]
+            parts += ["Where masks exist, pixel AUROC / AUPRO:\n", _table(FEATURE_PIXELS, groups_of(masked))]
+        parts.append("The same bundles beside detectors in pixels, and at their thresholds:\n")
     parts.append(_table(MAIN, groups_of(results)))
     if any(len(data_of(group)) > 1 for group in groups_of(results)):
         parts += ["Data set by data set, the deployed AUROC:\n"]
@@ -102,7 +116,7 @@ def _section(name: str, suite: Suite, results: list[Result], misjudged: Result |
     parts.append(_scores(results))
     if kinds := _kinds(results):
         parts += [_KINDS_HEAD, kinds]
-    if any(result["pixel"] for result in results):
+    if any(result["pixel"] for result in results if not result.get("baselines")):
         parts += ["Where masks exist, how well the heat map finds the place:\n", _table(PIXEL, groups_of(results))]
     if misjudged is not None and {source_of(result) for result in results} == {misjudged["data"]}:
         parts.append(_misjudged_by_all(misjudged))
@@ -165,6 +179,11 @@ def _kinds(results: Sequence[Result]) -> str:
     return _markdown(["kind", *(f"`{title_of(group[0])}`, {which(group)}" for group in groups)], rows) if rows else ""
 
 
+_FEATURES_HEAD = (
+    "Behind a detector's AUROC: by how much the bundle is over it, and in how many runs the paired 95% interval is "
+    "above or below 0. Size and time: the whole bundle and its p50 for a frame; of the others the backbone and what "
+    "they store, and backbone and detector without preprocessing.\n"
+)
 _KINDS_HEAD = "Kind by kind: AUROC, share found at the threshold, and where masks exist the pixel AUROC:\n"
 
 

@@ -42,11 +42,11 @@ class Case(Section):
 
     Attributes:
         recipe: path from the project's folder.
-        data: sources as commands take them; a `.npz` is looked for in the data folder.
+        data: sources as commands take them; a `.npz` or a folder is looked for in the data folder.
         seeds: of initial weights and split.
         file: of a data set that no package brings, in the data folder.
         overrides: `section.key=value` on top of the recipe.
-        mode: `search`, or `encoder` where a protocol has no search.
+        mode: `search`, `encoder` where a protocol has no search, or `own`: what the bundle's verdicts come from.
     """
 
     recipe: Path
@@ -54,7 +54,7 @@ class Case(Section):
     seeds: list[int] = Field(min_length=1)
     file: str | None = None
     overrides: tuple[str, ...] = ()
-    mode: Literal["search", "encoder"] = "search"
+    mode: Literal["search", "encoder", "own"] = "search"
 
 
 class Suite(Section):
@@ -105,7 +105,8 @@ class Run:
 
     def source(self, data_folder: Path | None) -> str:
         """Return the data set as a command takes it."""
-        return str(_in(data_folder, self.data)) if self.data.endswith(".npz") else self.data
+        place = _in(data_folder, self.data)
+        return str(place) if self.data.endswith(".npz") or place.is_dir() else self.data
 
     def file(self, data_folder: Path | None) -> Path | None:
         """Return the file of a data set that no package brings."""

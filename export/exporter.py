@@ -19,6 +19,7 @@ from ganspect import __version__
 from ganspect.bundle import MANIFEST, open_bundle
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
+from ganspect.export.deciding import decide_mode
 from ganspect.export.formulas import Deployed, Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
@@ -35,11 +36,13 @@ from ganspect.records import (
     ImageRecord,
     LatentRecord,
     Manifest,
+    ModeRecord,
     Precision,
     ScoreRecord,
     SearchRecord,
 )
 from ganspect.runtime.calibration import calibrate, statistics_frames
+from ganspect.runtime.normal_images import NamedFrame
 from ganspect.scoring import SCORES
 from ganspect.train.run import Run, load_run
 from ganspect.train.system import System, latent_size_of
@@ -86,10 +89,22 @@ def export_run(
             figures = check_parity(run.system, run.recipe, folder)
         write_manifest(run, folder, figures)
         calibration = calibrate(folder, held_out, false_alarm_rate, f"held out of {run.training.source}")
+        mode = _decide(folder, run, held_out)
         if precisions:
             prove(folder, precisions, statistics_frames(open_bundle(folder), held_out))
-    _print_summary(out, figures, calibration)
+    _print_summary(out, figures, calibration, mode)
     _print_warnings(run)
+
+
+def _decide(folder: Path, run: Run, held_out: Sequence[NamedFrame]) -> ModeRecord | None:
+    """Let drawn defects decide between search and encoder where the recipe says so, and write it into the manifest."""
+    if run.recipe.mode != "auto":
+        return None
+    bundle = open_bundle(folder)
+    found = decide_mode(folder, statistics_frames(bundle, held_out), run.recipe.seed)
+    manifest = bundle.manifest.model_copy(update={"mode": found.mode, "mode_choice": found})
+    write_atomically(folder / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+    return found
 
 
 def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
@@ -245,7 +260,7 @@ _COMPARED = {
 }
 
 
-def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord) -> None:
+def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord, mode: ModeRecord | None) -> None:
     table = Table("ONNX against PyTorch, fresh inputs, batch 1 and 5", "largest difference", "allowed")
     for kind, compared in _COMPARED.items():
         values = [value for name, value in figures.items() if name.endswith(f": {kind}")]
@@ -258,8 +273,17 @@ def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord) 
         f"{out}: weights {size_mb:.1f} MB; search threshold {threshold.value:.5g} from {threshold.n} held-out normal "
         f"images: at most {threshold.false_alarm_rate:.1%} of normal frames flagged "
         f"(95% limit {threshold.upper_limit_95:.1%})\n"
-        f"next: ganspect evaluate {out} DATA --out REPORT   or   ganspect screen {out} SOURCE --out OUT",
+        f"{_mode_sentence(mode)}next: ganspect evaluate {out} DATA --out REPORT   or   ganspect screen {out} SOURCE --out OUT",
         highlight=False,
+    )
+
+
+def _mode_sentence(mode: ModeRecord | None) -> str:
+    if mode is None or mode.low is None:
+        return ""
+    return (
+        f"verdicts come from the {mode.mode}: on {mode.drawn} drawn defects the encoder alone has an AUROC of "
+        f"{mode.encoder_auroc:.3f}, the search {mode.search_auroc:.3f} (difference {mode.low:+.3f} to {mode.high:+.3f})\n"
     )
 
 

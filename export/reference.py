@@ -1,6 +1,6 @@
 """The latent search in plain PyTorch with autograd, on the networks as trained: what every graph is compared with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class ReferenceSearch:
     system: System
     search: SearchRecord
     score: str
+    _latest: list[Tensor] = field(default_factory=list)
 
     def iteration(self, image: Tensor, state: State, threshold: Tensor, pixels: tuple[Tensor, ...] = ()) -> State:
         """Take one iteration from `state`; `image` is (N,H,W,C) uint8."""
@@ -36,7 +37,7 @@ class ReferenceSearch:
         """Take one iteration and return the gradient of the search loss as well, (N,D)."""
         settings, weights = self.search, weights_of(self.system.recipe)
         latent = state.latent.detach().requires_grad_()
-        matched = self.system.match(self.system.represent(to_image(image)), latent)
+        matched = self.system.match(self._represented(image), latent)
         loss = search_loss(loss_of(settings), matched).sum()
         (gradient,) = torch.autograd.grad(loss, latent)
         with torch.no_grad():
@@ -49,6 +50,13 @@ class ReferenceSearch:
         for _ in range(steps):
             state = self.iteration(image, state, never, pixels)
         return state
+
+    def _represented(self, image: Tensor) -> Tensor:
+        """Return x of images; a backbone sees the images of a search once, not at each of its iterations."""
+        if not self._latest or self._latest[0] is not image:
+            with torch.no_grad():
+                self._latest[:] = [image, self.system.represent(to_image(image))]
+        return self._latest[1]
 
 
 def initial_state(latent: Tensor, part: Tensor | None = None) -> State:

@@ -98,7 +98,7 @@ class ChoiceSettings(Section):
 
     latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128)
     weighings: tuple[Weighing, ...] = Field(default=("place", "pooled", "plain"), min_length=1)
-    shares: tuple[Share, ...] = Field(default=(0.0, 0.01, 0.05, 0.2), min_length=1)
+    shares: tuple[Share, ...] = Field(default=(0.01, 0.05), min_length=1)
     images: Annotated[int, Field(ge=8)] = 200
 
 

@@ -33,7 +33,9 @@ FOLDS = 5
 """Parts that images are put in to have residuals of images that a PCA was not fitted on."""
 
 _COLUMNS_AT_ONCE = 8192
-_IMAGES_AT_ONCE = 64
+_PLACES_AT_ONCE = 64
+_LEAST_VARIANCE = 1e-8
+"""Of images without any contrast, say black ones."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Gram:
         rows: (n,F) float32.
         groups: (n,) which image each row shows; rows of one image (it and its mirror images, say) stay in one fold.
         products: (n,n) float64.
+        variance: of all values of all rows.
     """
 
     def __init__(self, rows: Rows, groups: Integers | None = None) -> None:
@@ -72,6 +75,7 @@ class Gram:
         # About the mean of all, so that no digits are lost to an offset that the rows share.
         self._offset = rows.mean(0, dtype=np.float64).astype(np.float32)
         self.products = self._between(rows, rows)
+        self.variance = float(rows.var(dtype=np.float64))
 
     def pca(self, most: int) -> Pca:
         """Return the PCA of all rows, with `most` components or as many dimensions as the rows span."""
@@ -173,13 +177,12 @@ class Scatter:
 
     Attributes:
         products: (P,C,C) float64, sum over images of r rᵀ.
-        fourth: (P,) float64, sum over images of (rᵀ r)^2.
         count: images.
     """
 
-    def __init__(self, products: Doubles, fourth: Doubles, count: int) -> None:
+    def __init__(self, products: Doubles, count: int) -> None:
         """Take the sums; `Scatter.of` makes them."""
-        self.products, self.fourth, self.count = products, fourth, count
+        self.products, self.count = products, count
 
     @classmethod
     def sum(cls, parts: Iterable["Scatter"]) -> "Scatter":
@@ -195,62 +198,40 @@ class Scatter:
         images, channels = residuals.shape[:2]
         places = residuals.reshape(images, channels, -1).transpose(2, 0, 1)
         products = np.empty((len(places), channels, channels))
-        for first in range(0, len(places), _IMAGES_AT_ONCE):
-            part = np.ascontiguousarray(places[first : first + _IMAGES_AT_ONCE])
-            products[first : first + _IMAGES_AT_ONCE] = part.transpose(0, 2, 1) @ part
-        fourth = (np.square(places).sum(2, dtype=np.float64) ** 2).sum(1)
-        return cls(products, fourth, images)
+        for first in range(0, len(places), _PLACES_AT_ONCE):
+            part = np.ascontiguousarray(places[first : first + _PLACES_AT_ONCE])
+            products[first : first + _PLACES_AT_ONCE] = part.transpose(0, 2, 1) @ part
+        return cls(products, images)
 
     def __add__(self, other: "Scatter") -> "Scatter":
         """Return the moments of both sets of images."""
-        return Scatter(self.products + other.products, self.fourth + other.fourth, self.count + other.count)
+        return Scatter(self.products + other.products, self.count + other.count)
 
     def __sub__(self, other: "Scatter") -> "Scatter":
         """Return the moments without those of a part of the images."""
-        return Scatter(self.products - other.products, self.fourth - other.fourth, self.count - other.count)
-
-    def pooled(self) -> Doubles:
-        """Return the covariance over all places, (1,C,C), with a floor under its eigenvalues."""
-        mean = self.products.mean(0, keepdims=True) / self.count
-        return np.asarray(mean + _FLOOR * _mean_variance(mean) * np.eye(mean.shape[1]), np.float64)
-
-    def at_places(self, images: int) -> Doubles:
-        """Return the covariance at each place, (P,C,C), shrunk towards the one over all places.
-
-        The share of the common one is that of Ledoit and Wolf (2004), with it, scaled to the place's own variance, in
-        the identity's stead: the fewer the images, the more of it.
-
-        Args:
-            images: independent ones among those added up; mirror images tell little that is new.
-        """
-        own = self.products / self.count
-        common = own.mean(0, keepdims=True)
-        variance = np.trace(own, axis1=1, axis2=2)
-        target = common * (variance / max(float(variance.mean()), 1e-30))[:, None, None]
-        noise = np.maximum(self.fourth / self.count - np.square(own).sum((1, 2)), 0) / images
-        apart = np.maximum(np.square(own - target).sum((1, 2)), 1e-30)
-        share = np.clip(noise / apart, _LEAST_SHRINKAGE, 1)[:, None, None]
-        floor = _FLOOR * _mean_variance(common) * np.eye(own.shape[1])
-        return np.asarray((1 - share) * own + share * target + floor, np.float64)
+        return Scatter(self.products - other.products, self.count - other.count)
 
 
-_FLOOR = 0.01
-"""Variance added in every direction, as a share of the mean variance: a place that never varied must not shout."""
+FLOOR = 0.01
+"""Variance added in every direction, as a share of the variance of all values: PaDiM's ε, whose features have about unit
+variance as whitened ones do. Drawn defects preferred it to shrinking towards a common covariance (Ledoit and Wolf):
+directions in which normal images hardly vary tell most, and a common covariance blurs them."""
 
-_LEAST_SHRINKAGE = 0.05
 
-
-def weights_of(scatter: Scatter, weighing: Weighing, *, images: int) -> Maps | None:
+def weights_of(scatter: Scatter, weighing: Weighing, variance: float) -> Maps | None:
     """Return W with W Wᵀ the inverse covariance of residuals, (P,C,C) float32; None for plain residuals.
 
     Args:
         scatter: of normal images that nothing was fitted on.
         weighing: `place` for a covariance of each place, `pooled` for one over all.
-        images: independent ones among them, without their mirror images.
+        variance: of all values that the residuals are of, which the floor is measured by.
     """
     if weighing == "plain":
         return None
-    return whitener(scatter.pooled() if weighing == "pooled" else scatter.at_places(images))
+    covariances = scatter.products / scatter.count
+    if weighing == "pooled":
+        covariances = covariances.mean(0, keepdims=True)
+    return whitener(covariances + FLOOR * max(variance, _LEAST_VARIANCE) * np.eye(covariances.shape[1]))
 
 
 def cross_fitted_weights(gram: Gram, shape: tuple[int, ...], size: int, weighing: Weighing) -> Maps | None:
@@ -267,7 +248,7 @@ def cross_fitted_weights(gram: Gram, shape: tuple[int, ...], size: int, weighing
     scatter = Scatter.sum(
         Scatter.of(fold.residuals(fold.left_out, size).reshape(-1, *shape)) for fold in gram.folds(size)
     )
-    return weights_of(scatter, weighing, images=len(np.unique(gram.groups)))
+    return weights_of(scatter, weighing, gram.variance)
 
 
 def whitener(covariances: Doubles) -> Maps:
@@ -300,7 +281,3 @@ def means_of_three(maps: Maps) -> Maps:
         weights = counts[:-2] + counts[1:-1] + counts[2:]
         maps = np.asarray(three / (weights[:, None] if axis == 1 else weights), np.float32)
     return maps
-
-
-def _mean_variance(covariances: Doubles) -> float:
-    return float(np.trace(covariances, axis1=1, axis2=2).mean() / covariances.shape[1])

@@ -190,6 +190,28 @@ class ChoiceRecord(Record):
     candidates: list[dict[str, Any]]
 
 
+class ModeRecord(Record):
+    """Which mode a bundle's verdicts come from, where export decided it by drawn defects.
+
+    Attributes:
+        mode: the one that was chosen.
+        encoder_auroc: of drawn against held-out normal images; None without an encoder.
+        search_auroc: likewise.
+        low: lower end of the paired 95% interval of the search's AUROC less the encoder's.
+        high: its upper end.
+        images: normal images (tiles of them).
+        drawn: images with a defect drawn on them.
+    """
+
+    mode: Mode
+    encoder_auroc: float | None
+    search_auroc: float | None
+    low: float | None
+    high: float | None
+    images: int
+    drawn: int
+
+
 class Health(Record):
     """What the last checks of a training's stages say (`ganspect.train.health`); part of run.json and manifest.json.
 
@@ -226,6 +248,7 @@ class Manifest(Record):
     training: TrainingRecord
     health: Health = Health()
     choice: ChoiceRecord | None = None
+    mode_choice: ModeRecord | None = None
     recipe: dict[str, Any]
     versions: dict[str, str]
 

@@ -17,7 +17,7 @@ from ganspect.datasets.drawn import draw_defect
 from ganspect.pca import Fold, Gram, Maps, Scatter, means_of_three, squared_lengths, weights_of
 from ganspect.progress import progress_bar
 from ganspect.records import ChoiceRecord, Weighing
-from ganspect.scoring import largest_mean, to_unit_range
+from ganspect.scoring import auroc, largest_mean, to_unit_range
 from ganspect.train.batches import Batches
 from ganspect.train.representation import map_shape
 from ganspect.train.system import TrainingImages
@@ -85,13 +85,13 @@ class _Trial:
         if self._folds is None:
             self._folds = list(self._gram.folds(len(self._gram.rows)))
         scatters = [self._scatter(fold, size) for fold in self._folds]
-        total, images = Scatter.sum(scatters), len(np.unique(self._gram.groups))
+        total = Scatter.sum(scatters)
         found: dict[Weighing, tuple[list[Maps], list[Maps]]] = {weighing: ([], []) for weighing in weighings}
         for fold, own in zip(self._folds, scatters, strict=True):
             normal, defective = self._residuals(fold, size)
             for weighing, (of_normal, of_drawn) in found.items():
                 others = total - own if len(scatters) > 1 else total
-                weights = weights_of(others, weighing, images=images)
+                weights = weights_of(others, weighing, self._gram.variance)
                 of_normal.append(means_of_three(squared_lengths(normal, weights)))
                 of_drawn.append(means_of_three(squared_lengths(defective, weights)))
         for weighing, (of_normal, of_drawn) in found.items():
@@ -128,10 +128,3 @@ def _draw(images: Batches, index: Tensor, seed: int, represent: Represent) -> Te
         unit: Tensor = to_unit_range(torch.from_numpy(drawn).permute(0, 3, 1, 2).float())
         found.append(represent(unit))
     return torch.cat(found)
-
-
-def auroc(normal: Any, anomalous: Any) -> float:
-    """Return the share of pairs in which the anomalous score is the higher one, equal ones counting half."""
-    ordered = np.sort(np.asarray(normal))
-    below = np.searchsorted(ordered, anomalous, "left") + np.searchsorted(ordered, anomalous, "right")
-    return float(below.mean() / (2 * len(ordered)))

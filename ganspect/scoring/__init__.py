@@ -10,6 +10,7 @@ Shapes: images (N,C,H,W) float32 in [-1, 1]; features (N,...) float32; a score o
 
 from ganspect.scoring.arrays import Array, largest_mean, residual_map, to_unit_range
 from ganspect.scoring.match import DEVIATION_FLOOR, Match
+from ganspect.scoring.ranking import auroc
 from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
 from ganspect.scoring.search import Adam, SearchLoss, State, adam_step, cleared, iterate, search_loss
 
@@ -28,6 +29,7 @@ __all__ = [
     "SearchLoss",
     "State",
     "adam_step",
+    "auroc",
     "cleared",
     "iterate",
     "largest_mean",
