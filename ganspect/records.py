@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of manifest.json; 2 came with backbones and a bundle's own mode. Older ones lack those keys: they see pixels and search."""
+
+CALIBRATION_SCHEMA_VERSION = 1
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 """Of the convolutions; sums of the loss, scores and Adam's state are float32 in all."""
@@ -346,5 +349,5 @@ class CalibrationRecord(Record):
 class Calibrations(Record):
     """`calibration.json`; the newest entry, the last, is in force."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = CALIBRATION_SCHEMA_VERSION
     entries: list[CalibrationRecord]

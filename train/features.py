@@ -52,7 +52,7 @@ class FeatureBatches:
         return torch.from_numpy(self.maps[copies.numpy(), index.numpy()]).float()
 
     def views(self, most: int) -> tuple[Tensor, Tensor]:
-        """Return at most `most` maps, those of an image's copies together, and which image each is of.
+        """Return at most `most` maps, all copies of some images, unvaried ones first, and which image each shows.
 
         Returns:
             (M,C,h,w) float32 maps and (M,) int64 numbers of images.
@@ -87,6 +87,7 @@ def prepare_representation(representation: Representation, images: Batches, reci
         load_weights(path, representation)
         return
     representation.backbone.load(None if recipe.backbone is None else recipe.backbone.weights)
+    representation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     representation.whiten(*_moments(representation, images))
     save_weights(path, representation)
 
@@ -142,6 +143,7 @@ def _write(path: Path, representation: Representation, images: Batches, copies: 
         task = bar.add_task("features", total=copies * count, detail=f"{copies} of each image")
         for number in range(copies):
             for part in torch.split(torch.arange(count), _IMAGES_AT_ONCE):
-                maps[number, part[0] : part[-1] + 1] = representation(images.copy(part, number)).half().numpy()
+                batch = images.copy(part, number).contiguous(memory_format=torch.channels_last)
+                maps[number, part[0] : part[-1] + 1] = representation(batch).half().numpy()
                 bar.advance(task, len(part))
     maps.flush()

