@@ -272,8 +272,8 @@ def _print_summary(out: Path, figures: Figures, calibration: CalibrationRecord, 
     console.print(
         f"{out}: weights {size_mb:.1f} MB; search threshold {threshold.value:.5g} from {threshold.n} held-out normal "
         f"images: at most {threshold.false_alarm_rate:.1%} of normal frames flagged "
-        f"(95% limit {threshold.upper_limit_95:.1%})\n"
-        f"{_mode_sentence(mode)}next: ganspect evaluate {out} DATA --out REPORT   or   ganspect screen {out} SOURCE --out OUT",
+        f"(95% limit {threshold.upper_limit_95:.1%})\n{_mode_sentence(mode)}"
+        f"next: ganspect evaluate {out} DATA --out REPORT   or   ganspect screen {out} SOURCE --out OUT",
         highlight=False,
     )
 
@@ -283,7 +283,8 @@ def _mode_sentence(mode: ModeRecord | None) -> str:
         return ""
     return (
         f"verdicts come from the {mode.mode}: on {mode.drawn} drawn defects the encoder alone has an AUROC of "
-        f"{mode.encoder_auroc:.3f}, the search {mode.search_auroc:.3f} (difference {mode.low:+.3f} to {mode.high:+.3f})\n"
+        f"{mode.encoder_auroc:.3f}, the search {mode.search_auroc:.3f} (difference {mode.low:+.3f} to "
+        f"{mode.high:+.3f})\n"
     )
 
 

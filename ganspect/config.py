@@ -6,7 +6,7 @@ A system adds its own settings by subclassing `Recipe` with another type for `tr
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, model_validator
@@ -168,8 +168,8 @@ class ScoreSettings(Section):
         scale: `min_max` reports scores relative to those of the calibration's normal images (GANomaly, section 4):
             0 the lowest of them, 1 the highest; verdicts are the same.
         weighing: of the score `weighed_residual`: `place` and `pooled` weigh the residual by its covariance over normal
-            images, at each place (parts that lie alike) or over all places (textures); `plain` does not. Absent: the
-            system has no such score.
+            images, at each place (parts that lie alike) or over all places (textures); `plain` does not. Absent:
+            `place` with a backbone or a choice, and else the system has no such score.
         share: of the places, those with the largest residual, that `weighed_residual` averages; 0: the largest alone.
     """
 
@@ -213,6 +213,24 @@ class Recipe(Section):
     network: NetworkSettings = NetworkSettings()
     search: SearchSettings = SearchSettings()
     score: ScoreSettings = ScoreSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weighed_in_feature_space(cls, content: Any) -> Any:
+        """Weigh residuals at each place where a backbone or a choice needs it and nothing else is said."""
+        if isinstance(content, dict) and (content.get("backbone") or content.get("choice")) is not None:
+            score = content.get("score") or {}
+            if isinstance(score, dict) and score.get("weighing") is None:
+                return {**content, "score": {**score, "weighing": "place"}}
+        return content
+
+    @model_validator(mode="after")
+    def _of_one_space(self) -> "Recipe":
+        if self.backbone is not None and self.network.linear_path:
+            raise ValueError(
+                "network.linear_path is for pixels; with a backbone a PCA is there by itself: leave it out"
+            )
+        return self
 
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)

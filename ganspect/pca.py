@@ -34,8 +34,8 @@ FOLDS = 5
 
 _COLUMNS_AT_ONCE = 8192
 _PLACES_AT_ONCE = 64
-_LEAST_VARIANCE = 1e-8
-"""Of images without any contrast, say black ones."""
+_LEAST_VARIANCE = 1e-6
+"""Of images without any contrast, say black ones: weights stay small enough for half precision."""
 
 
 @dataclass(frozen=True)
@@ -213,9 +213,12 @@ class Scatter:
 
 
 FLOOR = 0.01
-"""Variance added in every direction, as a share of the variance of all values: PaDiM's ε, whose features have about unit
-variance as whitened ones do. Drawn defects preferred it to shrinking towards a common covariance (Ledoit and Wolf):
-directions in which normal images hardly vary tell most, and a common covariance blurs them."""
+"""Variance added in every direction, as a share of the variance of all values.
+
+It is PaDiM's ε, since whitened features have about unit variance. Drawn defects preferred it to shrinking towards a
+common covariance (Ledoit and Wolf): directions in which normal images hardly vary tell most, and a common covariance
+blurs them.
+"""
 
 
 def weights_of(scatter: Scatter, weighing: Weighing, variance: float) -> Maps | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 2
-"""Of manifest.json; 2 came with backbones and a bundle's own mode. Older ones lack those keys: they see pixels and search."""
+"""Of manifest.json; 2 came with backbones and a bundle's own mode. Older bundles see pixels, and search."""
 
 CALIBRATION_SCHEMA_VERSION = 1
 

@@ -169,3 +169,34 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Pat
 def tiny_anogan_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_anogan_run: Path) -> Path:
     """The tiny AnoGAN as a calibrated bundle: no encoder, stored random starts."""
     return made_once(tmp_path_factory, "tiny_anogan", lambda out: export_run(tiny_anogan_run, out))
+
+
+FEATURE_SPACE = (
+    "image.size_hw=[64,64]", "backbone.layers=[0,1]", "backbone.channels=24", "network.latent_size=6",
+    "search.feature_weight=0",
+)  # fmt: skip
+"""What makes a tiny system see features, on top of `TINY_RECIPE`: 24 channels of two layers on an 8x8 grid.
+
+A basis of fewer than 8192 values would be turned into single precision when graphs are made smaller."""
+
+WEIGHED = ("score.search=weighed_residual", "score.encoder=weighed_residual", "score.weighing=place")
+"""What the linear system's scores are by default."""
+
+CHOSEN = ("choice.latent_sizes=[7]", "choice.weighings=[place]", "choice.shares=[0.05]")
+"""A choice among one candidate, which is not what `FEATURE_SPACE` says."""
+
+
+@pytest.fixture(scope="session")
+def features_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
+    """A finished run of the linear system in feature space: 64x64 grey, seven components, chosen."""
+
+    def make(out: Path) -> Path:
+        return train_system("linear", out, mvtec_folder, *FEATURE_SPACE, *CHOSEN)
+
+    return made_once(tmp_path_factory, "features_run", make)
+
+
+@pytest.fixture(scope="session")
+def features_bundle(tmp_path_factory: pytest.TempPathFactory, features_run: Path) -> Path:
+    """The linear system in feature space as a calibrated bundle."""
+    return made_once(tmp_path_factory, "features", lambda out: export_run(features_run, out))

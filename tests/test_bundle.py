@@ -132,6 +132,15 @@ def test_records_of_before_scale_and_health_are_read(folder):
     assert (calibration.search_range, calibration.encoder_range) == (None, None)
 
 
+def test_records_of_before_feature_space_are_read(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert {"mode", "backbone", "choice"}.isdisjoint(manifest)
+    assert {"weighing", "share"}.isdisjoint(manifest["scores"])
+    opened = open_bundle(folder).manifest
+    assert (opened.mode, opened.backbone, opened.choice) == ("search", None, None)
+    assert opened.scores.weighing is None
+
+
 def test_a_folder_without_manifest_is_no_bundle(tmp_path):
     assert "is no bundle (it has no manifest.json); give the folder that 'ganspect export' wrote" in _refusal(tmp_path)
 

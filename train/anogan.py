@@ -83,6 +83,11 @@ class Anogan(System):
         if recipe.training.encoder.steps:
             self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
 
+    @classmethod
+    def has_encoder(cls, recipe: Recipe) -> bool:
+        """Return whether the recipe trains one, which the paper does not."""
+        return isinstance(recipe, AnoganRecipe) and recipe.training.encoder.steps > 0
+
     def see(self, image: Tensor, anchor: Tensor | None) -> Seen:
         """Return f(x) and D(x); see `System.see`."""
         features = self.features(image)

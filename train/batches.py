@@ -62,22 +62,23 @@ class Batches:
 
     def plain(self, count: int) -> Tensor:
         """Return at most `count` training images as they are, (N,C,H,W) float32 in [-1, 1]; of patches, some."""
-        index = self.order("plain", 0, min(count, self.epoch_length)) % len(self.images)
-        only_patches = DataSettings(patches_per_image=self.settings.patches_per_image)
-        unit: Tensor = to_unit_range(self._cut(index, only_patches, random_for(self.seed, "plain")))
-        return unit
+        return self.copy(self.order("plain", 0, min(count, self.epoch_length)), 0)
 
     def views(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` training images, each with those mirrored as the recipe's flips say, unvaried else.
 
         Returns:
-            (M,C,H,W) float32 images in [-1, 1], and which image each shows, (M,) int64.
+            (M,C,H,W) float32 images in [-1, 1], and their numbers, (M,) int64 below `epoch_length`; see `image_of`.
         """
-        images = self.plain(most >> len(self.settings.flips))
-        groups = self.order("plain", 0, len(images))
+        images = self.plain(max(1, most >> len(self.settings.flips)))
+        index = self.order("plain", 0, len(images))
         for flip in self.settings.flips:
-            images, groups = torch.cat([images, images.flip(FLIP_AXES[flip])]), groups.repeat(2)
-        return images, groups
+            images, index = torch.cat([images, images.flip(FLIP_AXES[flip])]), index.repeat(2)
+        return images, index
+
+    def image_of(self, index: Tensor) -> Tensor:
+        """Return which images some numbers below `epoch_length` show: several patches are of one image."""
+        return index % len(self.images)
 
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` training images twice: as x, and as the images that x is of."""

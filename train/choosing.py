@@ -38,10 +38,10 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
         represent: images in [-1, 1] to x.
     """
     settings = recipe.choice or ChoiceSettings()
-    rows, groups = views.views(_VIEWS_AT_MOST)
-    gram = Gram(rows.flatten(1).numpy(), groups.numpy())
-    originals = len(set(groups.tolist()))
-    drawn = _draw(images, groups[: min(settings.images, originals)], recipe.seed, represent)
+    rows, index = views.views(_VIEWS_AT_MOST)
+    gram = Gram(rows.flatten(1).numpy(), views.image_of(index).numpy())
+    originals = len(set(index.tolist()))
+    drawn = _draw(images, index[: min(settings.images, originals)], recipe.seed, represent)
     trial = _Trial(gram, originals, drawn.flatten(1).numpy(), map_shape(recipe))
     sizes = _sizes(settings, recipe, images=originals)
     table: list[dict[str, Any]] = []

@@ -52,7 +52,9 @@ class Decoder(nn.Module):
         inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], 1)
         wanted = self._blocks_of(images[:count]).double()
         products = inputs.T @ inputs
-        ridge = _RIDGE * products.diagonal()[:-1].mean() * torch.ones(len(products), dtype=torch.float64)
+        ridge = (_RIDGE * products.diagonal()[:-1].mean()).clamp(min=_RIDGE) * torch.ones(
+            len(products), dtype=torch.float64
+        )
         ridge[-1] = 0  # the constant is free
         solution = torch.linalg.solve(products + torch.diag(ridge), inputs.T @ wanted)
         self._set(solution[:-1].T.reshape(self.blocks.weight.shape), solution[-1])

@@ -66,6 +66,8 @@ class EgbadRecipe(Recipe):
 
     @model_validator(mode="after")
     def _possible(self) -> "EgbadRecipe":
+        if self.network.layout == "mnist" and self.backbone is not None:
+            raise ValueError("network.layout 'mnist' is for pixels; use dcgan with a backbone")
         if self.network.layout == "mnist" and not fits_mnist(Pyramid.of(self)):
             height, width = self.image.size_hw
             raise ValueError(

@@ -4,6 +4,7 @@ The file has V copies of each of N images, (V,N,C,h,w) float16, and goes when th
 as it is, mirrored, or shifted and brightened as the recipe's `data` section says.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,15 @@ class FeatureBatches:
         return torch.from_numpy(self.maps[copies.numpy(), index.numpy()]).float()
 
     def views(self, most: int) -> tuple[Tensor, Tensor]:
-        """Return at most `most` maps, all copies of some images, unvaried ones first, and which image each shows.
-
-        Returns:
-            (M,C,h,w) float32 maps and (M,) int64 numbers of images.
-        """
+        """Return at most `most` maps, all copies of some images, unvaried ones first; see `Batches.views`."""
         images = min(self.epoch_length, max(1, most // len(self.maps)))
         index = self.images.order("plain", 0, images)
         maps = np.concatenate([copy[index.numpy()] for copy in self.maps])
         return torch.from_numpy(maps).float(), index.repeat(len(self.maps))
+
+    def image_of(self, index: Tensor) -> Tensor:
+        """Return which images some numbers below `epoch_length` show."""
+        return self.images.image_of(index)
 
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` maps, (M,C,h,w), and the images that they are of, (M,channels,H,W) in [-1, 1]."""
@@ -87,7 +88,6 @@ def prepare_representation(representation: Representation, images: Batches, reci
         load_weights(path, representation)
         return
     representation.backbone.load(None if recipe.backbone is None else recipe.backbone.weights)
-    representation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     representation.whiten(*_moments(representation, images))
     save_weights(path, representation)
 
@@ -100,6 +100,7 @@ def open_features(representation: Representation, images: Batches, recipe: Recip
     """
     if not path.exists():
         partial = path.with_name(f".{path.name}.partial")
+        representation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _write(partial, representation, images, copies_of(recipe))
         partial.replace(path)
     return FeatureBatches(images, np.load(path, mmap_mode="r"), recipe.seed)
@@ -137,6 +138,8 @@ def _write(path: Path, representation: Representation, images: Batches, copies: 
     shape = (copies, count, representation.channels, *representation.grid_hw)
     try:
         maps = open_memmap(path, "w+", np.float16, shape)
+        with path.open("r+b") as file:  # a map of a file with holes would end the process when the disk is full
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; free some space, or choose another --out") from error
     with progress_bar() as bar:

@@ -111,7 +111,9 @@ class RunFolder:
             RunError: it holds a run of another recipe.
         """
         if self.config.exists() and not (self.record.exists() or self.finished):
-            self.config.unlink()  # it was claimed by a run that failed before it began
+            # It was claimed by a run that failed before it began.
+            for path in (self.config, self.representation, self.features):
+                path.unlink(missing_ok=True)
         if self.config.exists():
             self._require_same(recipe)
         elif self.path.exists():
@@ -119,6 +121,8 @@ class RunFolder:
         require_writable(self.path)
         for leftover in self.path.glob(".*.partial*"):
             leftover.unlink(missing_ok=True)
+        if self.finished:
+            self.features.unlink(missing_ok=True)  # a run that was killed as it ended leaves them
         if not self.config.exists():
             write_atomically(self.config, to_yaml(recipe).encode())
 

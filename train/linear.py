@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ganspect.config import NetworkSettings, Recipe, ScoreSettings
+from ganspect.config import NetworkSettings, Recipe, ScoreSettings, SearchSettings, Share
 from ganspect.records import Weighing
 from ganspect.train.compute import Compute
 from ganspect.train.pca_path import PcaPath
@@ -33,6 +33,12 @@ class LinearNetwork(NetworkSettings):
     latent_size: Annotated[int, Field(ge=0, le=2048)] = 64
 
 
+class LinearSearch(SearchSettings):
+    """The search, in which there is no discriminator to weigh."""
+
+    feature_weight: Share = 0.0
+
+
 class LinearScores(ScoreSettings):
     """Scores; the weighed residual unless another is named."""
 
@@ -45,8 +51,15 @@ class LinearRecipe(Recipe):
 
     mode: Literal["search", "encoder"] = "encoder"
     network: LinearNetwork = LinearNetwork()
+    search: LinearSearch = LinearSearch()
     score: LinearScores = LinearScores()
     training: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _nothing_beside(self) -> "LinearRecipe":
+        if self.network.linear_path:
+            raise ValueError("network.linear_path stands beside convolutions, which linear has none of; leave it out")
+        return self
 
 
 class Linear(System):

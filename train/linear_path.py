@@ -61,15 +61,16 @@ def start_at_pca(generator: nn.Module, encoder: nn.Module | None, images: Tensor
 
 
 @torch.no_grad()
-def let_convolutions_start_near_zero(generator: nn.Module, encoder: nn.Module) -> None:
+def let_convolutions_start_near_zero(generator: nn.Module, encoder: nn.Module | None) -> None:
     """Shrink the last layers beside the linear paths, so that these alone decide at first.
 
     Args:
         generator: with layers ending in a transposed convolution.
-        encoder: with layers ending in a linear layer.
+        encoder: with layers ending in a linear layer; None where there is none.
     """
     _fade(generator, 0.1)
-    _fade(encoder, 0.0)
+    if encoder is not None:
+        _fade(encoder, 0.0)
 
 
 def _fade(network: nn.Module, share: float) -> None:

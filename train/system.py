@@ -120,7 +120,10 @@ class TrainingImages(Protocol):
     """What a system may see of the training images before its first stage."""
 
     def views(self, most: int) -> tuple[Tensor, Tensor]:
-        """Return at most `most` of x, (M,C,H,W), mirrored ones among them, and which image each shows, (M,) int64."""
+        """Return at most `most` of x, (M,C,H,W), mirrored ones among them, and their numbers, (M,) int64."""
+
+    def image_of(self, index: Tensor) -> Tensor:
+        """Return which images some numbers stand for, (M,) int64."""
 
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` of x and the images that they are of, (M,channels,H,W) in [-1, 1]."""
@@ -200,10 +203,10 @@ class System(nn.Module, ABC):
         """
         if self.pca is None and self.distance is None and not self.recipe.network.linear_path:
             return
-        views, groups = images.views(LARGEST_SAMPLE)
+        views, index = images.views(LARGEST_SAMPLE)
         if self.recipe.network.linear_path:
             self.latent_deviation.copy_(start_at_pca(self.generator, self.encoder, views))
-        gram = Gram(views.flatten(1).numpy(), groups.numpy())
+        gram = Gram(views.flatten(1).numpy(), images.image_of(index).numpy())
         if self.pca is not None:
             self.latent_deviation.copy_(self.pca.set(gram.pca(self.recipe.network.latent_size)))
             self.begin_at_pca()
@@ -215,8 +218,7 @@ class System(nn.Module, ABC):
 
     def begin_at_pca(self) -> None:
         """Let what stands beside the fixed PCA of generator and encoder start near zero."""
-        if self.encoder is not None:
-            let_convolutions_start_near_zero(self.generator, self.encoder)
+        let_convolutions_start_near_zero(self.generator, self.encoder)
 
     def represent(self, image: Tensor) -> Tensor:
         """Return x, (N,C,h,w), of (N,channels,H,W) images in [-1, 1]."""
@@ -274,6 +276,11 @@ class System(nn.Module, ABC):
         if self.distance is None:
             return match
         return replace(match, distance=self.distance(match.image, match.reconstruction), share=self.recipe.score.share)
+
+    @classmethod
+    def has_encoder(cls, recipe: Recipe) -> bool:
+        """Return whether a system by that recipe has an encoder."""
+        return True
 
     @classmethod
     def can_score(cls, name: str, recipe: Recipe) -> bool:

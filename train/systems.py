@@ -50,12 +50,15 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
     _require_discriminator(recipe, system_type, path)
-    if (
-        recipe.mode == "encoder"
-        and recipe.score.encoder == "paper"
-        and not system_type.can_score(system_type.paper_score, recipe)
-    ):
-        raise ConfigError(f"{path}: score.encoder is 'paper', which this recipe cannot compute; name another score")
+    if recipe.mode == "encoder" and not system_type.has_encoder(recipe):
+        raise ConfigError(
+            f"{path}: mode is 'encoder', but {system_type.name} is trained without one by this recipe; set it to search"
+        )
+    if recipe.score.encoder == "paper" and not system_type.can_score(system_type.paper_score, recipe):
+        raise ConfigError(
+            f"{path}: score.encoder is 'paper', in {system_type.name} {system_type.paper_score}, which this recipe "
+            "cannot compute; name another score"
+        )
     return recipe
 
 

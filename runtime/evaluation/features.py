@@ -115,7 +115,7 @@ def feature_baselines(
     for fit in (
         lambda: FeaturePca.fit(
             normal[:: -(-len(normal) // _PCA_IMAGES)],
-            components=bundle.manifest.latent.size,
+            components=bundle.manifest.recipe["network"]["latent_size"],  # a latent has a dimension even without any
             weighing=scores.weighing or "plain",
             share=scores.share,
         ),

@@ -104,7 +104,7 @@ def test_the_first_table_has_a_line_for_each_whole_section_with_a_link_to_it():
     made = [first_of("elpv") for _ in suite.runs()]
     title, anchor = "Solar cells (ELPV)", "solar-cells-elpv"
     page = results_page({"elpv": suite}, {"elpv": made})
-    assert f"| [{title}](#{anchor}) | – | 0.9" in page
+    assert f"| [{title}](#{anchor}) | – | – | 0.9" in page
     assert f"## {title}\n" in page
     assert f"](#{anchor})" not in results_page({"elpv": suite}, {"elpv": made[1:]})
 

@@ -61,6 +61,12 @@ def test_metrics_have_the_keys_of_the_design(report: Any) -> None:
     assert metrics["notes"] == {}
 
 
+def test_a_bundle_that_sees_pixels_has_no_detectors_on_features(report: Any) -> None:
+    assert report.metrics["baselines"] == {}
+    assert (report.metrics["bundle"]["backbone"], report.metrics["bundle"]["weighing"]) == (None, None)
+    assert "PaDiM" not in (report.folder / "index.html").read_text()
+
+
 def test_figures_follow_from_the_scores_of_the_table(report: Any) -> None:
     rows, metrics = rows_of(report.folder), report.metrics
     assert len(rows) == 12

@@ -1,0 +1,35 @@
+"""Search or encoder: drawn defects decide, and only what is sure lets the search in."""
+
+import numpy as np
+import pytest
+
+from ganspect.export.deciding import _interval
+from ganspect.scoring import auroc
+
+RANDOM = np.random.default_rng(0)
+NORMAL = RANDOM.normal(0, 1, 40)
+SOURCE = np.arange(80) % 40
+WEAK = RANDOM.normal(0.5, 1, 80)
+STRONG = RANDOM.normal(3, 1, 80)
+
+
+def test_a_search_that_is_surely_better_has_its_whole_interval_above_zero() -> None:
+    low, high = _interval({"search": [NORMAL, STRONG], "encoder": [NORMAL, WEAK]}, SOURCE, 40)
+    assert 0 < low < auroc(NORMAL, STRONG) - auroc(NORMAL, WEAK) < high
+
+
+def test_modes_that_score_alike_differ_by_nothing() -> None:
+    assert _interval({"search": [NORMAL, WEAK], "encoder": [NORMAL, WEAK]}, SOURCE, 40) == (0, 0)
+
+
+def test_a_search_that_harms_has_it_below() -> None:
+    _, high = _interval({"search": [NORMAL, WEAK], "encoder": [NORMAL, STRONG]}, SOURCE, 40)
+    assert high < 0
+
+
+def test_defects_come_and_go_with_the_image_they_were_drawn_on() -> None:
+    """One image whose defects alone the search finds: without it the two are alike, so nothing is sure."""
+    found = np.where(SOURCE == 0, 50.0, WEAK)
+    low, high = _interval({"search": [NORMAL, found], "encoder": [NORMAL, WEAK]}, SOURCE, 40)
+    assert low == pytest.approx(0, abs=1e-9)
+    assert high > 0

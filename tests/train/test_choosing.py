@@ -1,0 +1,213 @@
+"""What a recipe leaves open is chosen by drawn defects: the better of what there is, always the same, and recorded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ganspect.config import Recipe
+from ganspect.opencv import cv2
+from ganspect.records import ChoiceRecord
+from ganspect.scoring import auroc
+from ganspect.train.batches import Batches
+from ganspect.train.choosing import choose
+from ganspect.train.run import load_run
+from ganspect.train.systems import parse_recipe
+
+SIDE = 40
+
+
+def recipe_of(system: str = "linear", data: Any = None, backbone: Any = None, **choice: Any) -> Recipe:
+    content: dict[str, Any] = {
+        "system": system,
+        "image": {"size_hw": [SIDE, SIDE], "channels": 1},
+        "data": data or {},
+        "backbone": backbone,
+        "choice": {"latent_sizes": [0], "shares": [0.02], **choice},
+        "search": {"feature_weight": 0},
+        "network": {"latent_size": 6},
+    }
+    return parse_recipe(content, Path("a.yaml"))
+
+
+def noisy(count: int, deviations: Any) -> list[Any]:
+    """Return grey images around a mean of 128, with noise of so many grey levels at each pixel."""
+    values = 128 + np.random.default_rng(0).normal(size=(count, SIDE, SIDE, 1)) * deviations
+    return list(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def chosen(recipe: Recipe, images: list[Any]) -> ChoiceRecord:
+    batches = Batches(images, recipe.image.size_hw, recipe.data, recipe.seed)
+    return choose(recipe, batches, batches, lambda image: image)
+
+
+def best_of(record: ChoiceRecord, key: str, value: Any) -> float:
+    return max(float(row["auroc"]) for row in record.candidates if row[key] == value)
+
+
+def settings_of(record: ChoiceRecord) -> dict[str, str]:
+    return dict(setting.split("=") for setting in record.settings)
+
+
+def half_quiet() -> Any:
+    deviations = np.full((SIDE, SIDE, 1), 2.0)
+    deviations[:, SIDE // 2 :] = 60
+    return deviations
+
+
+def test_parts_that_vary_in_one_place_only_are_weighed_place_by_place() -> None:
+    """A defect on the quiet half is lost in the noise of the other unless that is known to be noisy."""
+    record = chosen(recipe_of(), noisy(60, half_quiet()))
+    assert settings_of(record)["score.weighing"] == "place"
+    assert best_of(record, "weighing", "place") > best_of(record, "weighing", "pooled") + 0.1
+
+
+class Blocks:
+    """Blocks of 8x8 pixels as places, 16 of each block's pixels as channels: what a backbone gives of a texture."""
+
+    def __init__(self, images: Batches) -> None:
+        self.images = images
+
+    def represent(self, image: Tensor) -> Tensor:
+        return functional.pixel_unshuffle(image, 8)[:, ::4]
+
+    def views(self, most: int) -> tuple[Tensor, Tensor]:
+        images, groups = self.images.views(most)
+        return self.represent(images), groups
+
+    def image_of(self, index: Tensor) -> Tensor:
+        return self.images.image_of(index)
+
+    def pairs(self, most: int) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+def test_textures_are_weighed_by_what_all_places_have_in_common() -> None:
+    """Neighbouring pixels are alike, everywhere: too few images to know that of each place by itself."""
+    recipe = recipe_of(backbone={"layers": [0], "stride": 8, "channels": 16})
+    random = np.random.default_rng(0)
+    noise = [cv2.GaussianBlur(random.normal(size=(SIDE, SIDE)), (0, 0), 3) for _ in range(10)]
+    images = [np.clip(128 + 400 * image, 0, 255).astype(np.uint8)[..., None] for image in noise]
+    batches = Batches(images, recipe.image.size_hw, recipe.data, recipe.seed)
+    blocks = Blocks(batches)
+    record = choose(recipe, batches, blocks, blocks.represent)
+    assert settings_of(record)["score.weighing"] == "pooled"
+    others = [best_of(record, "weighing", weighing) for weighing in ("place", "plain")]
+    assert record.auroc > max(others) + 0.05, record.candidates
+
+
+def low_rank(count: int) -> list[Any]:
+    """Return images that are a mixture of four smooth patterns, and hardly any noise."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE, :SIDE] / SIDE * np.pi
+    patterns = np.stack([np.cos(rows), np.cos(columns), np.cos(2 * rows), np.cos(rows) * np.cos(columns)])
+    values = 128 + 20 * np.einsum("nk,khw->nhw", random.normal(size=(count, 4)), patterns)
+    values += random.normal(0, 1, values.shape)
+    return list(np.clip(np.rint(values), 0, 255).astype(np.uint8)[..., None])
+
+
+def test_a_size_that_explains_the_images_is_chosen() -> None:
+    record = chosen(recipe_of(latent_sizes=[0, 4], weighings=["plain"]), low_rank(30))
+    assert settings_of(record)["network.latent_size"] == "4"
+    assert best_of(record, "latent_size", 4) > best_of(record, "latent_size", 0) + 0.1
+
+
+def test_every_candidate_is_tried_and_the_best_one_taken() -> None:
+    recipe = recipe_of(latent_sizes=[0, 3], weighings=["plain", "pooled"], shares=[0.0, 0.1])
+    record = chosen(recipe, low_rank(20))
+    tried = [(row["latent_size"], row["weighing"], row["share"]) for row in record.candidates]
+    assert tried == [
+        (size, weighing, share) for size in (0, 3) for weighing in ("plain", "pooled") for share in (0, 0.1)
+    ]
+    best = max(record.candidates, key=lambda row: row["auroc"])
+    assert record.auroc == best["auroc"]
+    assert record.settings == [
+        f"network.latent_size={best['latent_size']}",
+        f"score.weighing={best['weighing']}",
+        f"score.share={best['share']}",
+    ]
+
+
+def test_one_channel_is_weighed_alike_by_pooling_and_by_nothing() -> None:
+    """Pooled, a single channel is divided by one number, which ranks no image differently."""
+    record = chosen(recipe_of(weighings=["pooled", "plain"]), low_rank(20))
+    assert best_of(record, "weighing", "pooled") == best_of(record, "weighing", "plain")
+
+
+@pytest.mark.parametrize(
+    ("system", "count", "asked", "expected"),
+    [
+        ("linear", 20, [0, 16, 4, 15, 500], [0, 4, 15]),
+        ("linear", 20, [100, 300], [15]),
+        ("linear", 20, [], [6]),
+        ("anogan", 20, [0, 1, 2, 7], [2, 7]),
+        ("anogan", 20, [0], [2]),
+        ("linear", 8, [0, 6], [0]),
+    ],
+)
+def test_sizes_beyond_the_images_or_the_system_are_left_out(
+    system: str, count: int, asked: list[int], expected: list[int]
+) -> None:
+    """Of 20 images a fold leaves 16, which span 15 dimensions."""
+    record = chosen(recipe_of(system, latent_sizes=asked, weighings=["plain"]), low_rank(count))
+    assert [row["latent_size"] for row in record.candidates] == expected
+
+
+def test_the_same_recipe_and_images_choose_the_same() -> None:
+    recipe, images = recipe_of(latent_sizes=[0, 3]), low_rank(20)
+    first, again = chosen(recipe, images), chosen(recipe, images)
+    assert first == again
+    assert chosen(recipe.model_copy(update={"seed": 1}), images).candidates != first.candidates
+
+
+def test_mirror_images_are_fitted_on_and_neither_drawn_on_nor_counted() -> None:
+    recipe = recipe_of(data={"flips": ["vertical", "horizontal"]}, weighings=["plain"], images=12)
+    record = chosen(recipe, low_rank(20))
+    assert (record.images, record.drawn) == (20, 12)
+
+
+def test_an_image_is_judged_by_what_it_was_not_fitted_on() -> None:
+    """With as many components as there are images, normal ones would be perfect if they were among these."""
+    record = chosen(recipe_of(latent_sizes=[15], weighings=["plain"]), noisy(20, 20.0))
+    assert record.auroc < 0.95
+
+
+def test_what_is_represented_is_the_drawn_image() -> None:
+    shown: list[Tensor] = []
+
+    def look(image: Tensor) -> Tensor:
+        shown.append(image)
+        return image
+
+    recipe, images = recipe_of(weighings=["plain"]), low_rank(20)
+    batches = Batches(images, recipe.image.size_hw, recipe.data, recipe.seed)
+    choose(recipe, batches, batches, look)
+    changed = (torch.cat(shown) - batches.views(20)[0]).abs().amax(1) > 0.02
+    assert changed.shape == (20, SIDE, SIDE)
+    assert changed.flatten(1).any(1).all()
+    assert changed.float().mean() < 0.3
+
+
+def test_the_choice_is_recorded_and_a_loaded_run_has_it(features_run: Path) -> None:
+    record = json.loads((features_run / "run.json").read_text())["choice"]
+    assert record["settings"] == ["network.latent_size=7", "score.weighing=place", "score.share=0.05"]
+    assert (record["images"], record["drawn"], len(record["candidates"])) == (16, 16, 1)
+    run = load_run(features_run)
+    assert run.choice == ChoiceRecord.model_validate(record)
+    assert (run.recipe.network.latent_size, run.recipe.score.share) == (7, 0.05)
+    assert run.system.latent_deviation.shape == (7,)
+    assert "latent_size: 6" in (features_run / "config.yaml").read_text()  # as it was asked for
+
+
+def test_auroc_is_the_share_of_pairs_with_ties_counting_half() -> None:
+    random = np.random.default_rng(0)
+    for high in (3, 50):
+        normal, anomalous = random.integers(0, high, 31), random.integers(1, high + 1, 17)
+        difference = np.subtract.outer(anomalous, normal)
+        assert auroc(normal, anomalous) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean())
+    assert (auroc([1.0, 2.0], [3.0]), auroc([1.0], [0.0]), auroc([1.0], [1.0, 1.0])) == (1, 0, 0.5)
