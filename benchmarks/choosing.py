@@ -2,9 +2,9 @@
 
     python benchmarks/choosing.py --data DATA --out benchmarks/results
 
-Each candidate is `ganspect train configs/linear_features.yaml` with some settings more, and its figure the AUROC of drawn
-against normal images that its choice ended with, in folds, so on images that nothing was fitted to (run.json). Writes
-choosing.json. Seeds 0 and 1 are those that recipes are developed on.
+Each candidate is `ganspect train configs/linear_features.yaml` with some settings more, and its figure the AUROC of
+drawn against normal images that its choice ended with, in folds, so on images that nothing was fitted to (run.json).
+Writes choosing.json. Seeds 0 and 1 are those that recipes are developed on.
 """
 
 import argparse

@@ -48,8 +48,7 @@ def read_out(folder: Path, images: LabelledImages, chosen: Sequence[int]) -> Col
         for index in chosen:
             tiles = images.tiles(index)
             latent = search.full(tiles.images, steps=bundle.require_calibration().steps).latent
-            planes = readout.reconstruct(latent)[0]
-            found.append(((planes.transpose(1, 2, 0).squeeze() + 1) / 2, readout.heat_map(tiles, latent)))
+            found.append((readout.pictures(latent)[0].squeeze() / 255, readout.heat_map(tiles, latent)))
     return bundle.manifest.system, found
 
 

@@ -182,5 +182,22 @@ def _print_summary(out: Path) -> None:
 
 def _print_warnings(out: Path) -> None:
     record = RunFolder(out).read_record()
+    if record is not None:
+        _warn_of_few_images(out, record)
     for sentence in record.health.warnings if record else ():
         print_warning(sentence)
+
+
+def _warn_of_few_images(out: Path, record: RunRecord) -> None:
+    """Say that residuals are weighed at each place by fewer images than a place has channels."""
+    settings = [] if record.choice is None else record.choice.settings
+    content = with_overrides(read_yaml(RunFolder(out).config, []), list(settings))
+    if content["backbone"] is None or content["score"]["weighing"] != "place":
+        return
+    images, channels = record.training.n_training, content["backbone"]["channels"]
+    if images < channels:
+        print_warning(
+            f"{images} training images are fewer than the {channels} channels whose covariance at each place weighs "
+            "residuals, so a floor makes up for what is missing (ganspect.pca.FLOOR); give more images, or lower "
+            "backbone.channels"
+        )
