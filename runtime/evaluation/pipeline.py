@@ -18,7 +18,7 @@ from ganspect.runtime.evaluation.bootstrap import Resampling
 from ganspect.runtime.evaluation.console import print_table, print_warnings
 from ganspect.runtime.evaluation.curve import CurvePlan, draw_curve
 from ganspect.runtime.evaluation.evaluated import Evaluated
-from ganspect.runtime.evaluation.features import FeatureBaseline, feature_baselines
+from ganspect.runtime.evaluation.features import feature_baselines
 from ganspect.runtime.evaluation.kinds import members_of_kinds
 from ganspect.runtime.evaluation.labelled import LabelledImages, open_test_data, read_labelled, read_pixels
 from ganspect.runtime.evaluation.passes import full_pass, screened_pass
@@ -54,6 +54,7 @@ def evaluate(
     require_writable(out.absolute().parent)
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
+    check_options(mode_of(bundle, mode), steps, None)
     dataset = open_test_data(bundle, data, data_path)
     with (
         open_verified(backend, bundle, mode=mode_of(bundle, mode), precision=precision) as engine,
@@ -97,7 +98,7 @@ def _measure(
         screened=screened_pass(images, inspector, progress),
         pca=_pca(images, bundle.manifest.latent.size),
         intensity=mean_intensity(images.pixels),
-        features=_features(bundle, images, readout, resampling, progress),
+        features=feature_baselines(images, readout, bundle, resampling, progress),
         pixel=_pixel_metrics(images, full.latents_of(mode), bundle, readout, resampling, progress),
         curve=None if plan is None else draw_curve(images, search, readout, plan, resampling, progress),
         resampling=resampling,
@@ -114,12 +115,6 @@ def _pca(images: LabelledImages, latent_size: int) -> PcaPair | None:
     if normal is None or len(normal) < 2:
         return None
     return PcaPair(*pca_scores(normal, images.pixels, COMPONENTS, latent_size))
-
-
-def _features(
-    bundle: Bundle, images: LabelledImages, readout: Readout, resampling: Resampling, progress: Progress
-) -> tuple[FeatureBaseline, ...]:
-    return feature_baselines(images, readout, bundle, resampling, progress)
 
 
 def _pixel_metrics(

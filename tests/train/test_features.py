@@ -1,5 +1,6 @@
 """Feature maps of training images: every copy once, kept on disk while a run lasts, and the same when it goes on."""
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganspect.config import DataSettings
-from ganspect.errors import RunError
+from ganspect.errors import OutputError, RunError
 from ganspect.train import features
 from ganspect.train.batches import Batches
 from ganspect.train.features import FeatureBatches, copies_of, open_features, prepare_representation
@@ -208,3 +209,50 @@ def test_images_that_changed_since_the_run_began_are_noticed(tmp_path: Path) -> 
     (source / "train/good/003.png").unlink()
     with pytest.raises(RunError, match=r"changed since the run in .+ began"):
         train(run, source)
+
+
+def test_images_fewer_than_the_channels_of_a_place_are_said(
+    tmp_path: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_system("linear", tmp_path / "run", mvtec_folder, *FEATURE_SPACE, "score.weighing=place")
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "16 training images are fewer than the 24 channels whose covariance at each place weighs residuals" in said
+    train_system("linear", tmp_path / "pooled", mvtec_folder, *FEATURE_SPACE, "score.weighing=pooled")
+    assert "are fewer than" not in "".join(capsys.readouterr())
+
+
+def test_a_run_that_was_stopped_before_it_began_can_be_begun_again(
+    tmp_path: Path, mvtec_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganspect.train.fit.choose", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_system("linear", tmp_path / "run", mvtec_folder, *FEATURE_SPACE, "choice.latent_sizes=[4]")
+    assert (tmp_path / "run/features.npy").exists()
+    train_system("linear", tmp_path / "run", mvtec_folder, *FEATURE_SPACE, "choice.latent_sizes=[4]")
+    assert (tmp_path / "run/weights.safetensors").exists()
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    recipe = recipe_of({})
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OutputError, match=r"cannot write .*: No space left on device; free some space"):
+        opened(recipe, tmp_path)
+    assert not (tmp_path / "features.npy").exists()
+
+
+def test_patches_of_one_image_are_of_one_image() -> None:
+    recipe = recipe_of({"patches_per_image": 3})
+    images = images_of(recipe, 5)
+    rows, index = images.views(100)
+    assert len(rows) == 15
+    assert sorted(images.image_of(index).tolist()) == sorted([*range(5)] * 3)
+    assert torch.equal(rows, images.copy(index, 0))
