@@ -90,7 +90,7 @@ def _scores_at(
     for stop in stops:
         if stop <= manifest.search.burn_in:
             reached = search.full(tiles, steps=stop - 1, start=start).points
-            scores[stop] = readout.scores(tiles, reached)[manifest.scores.search]
+            scores[stop] = readout.scores(readout.represent(tiles), reached)[manifest.scores.search]
     return scores
 
 

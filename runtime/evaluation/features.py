@@ -18,7 +18,7 @@ from ganspect.errors import ImageError
 from ganspect.opencv import cv2
 from ganspect.pca import Gram, Pca, cross_fitted_weights, means_of_three, squared_lengths
 from ganspect.preprocess import Tiles, stitch, to_tiles
-from ganspect.records import BackboneRecord, Weighing
+from ganspect.records import Weighing
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
 from ganspect.runtime.evaluation.feature_baselines import FeatureDetector, Judged, Maps, Padim, PatchCore
 from ganspect.runtime.evaluation.labelled import LabelledImages
@@ -102,30 +102,84 @@ def feature_baselines(
         resampling: for the intervals of pixel metrics.
         progress: gets a task.
     """
-    task = progress.add_task("baselines", total=len(images.dataset.train) + 3 * len(images.samples), detail="features")
     backbone = bundle.manifest.backbone
     if backbone is None:
         return ()
+    total = len(images.dataset.train) + len(images.samples)
+    task = progress.add_task("baselines", total=total, detail="features")
     normal = _normal_maps(images, readout, progress, task)
     if len(normal) < 2:
         return ()
-    size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.sha256 if name.endswith(".bin"))
+    progress.update(task, detail="fitting")
+    judgements = [_Judgement(detector, images) for detector in _fitted(normal, bundle)]
+    progress.update(task, detail=", ".join(judgement.detector.name for judgement in judgements))
+    first = 0
+    for tiles, lengths in frames_in_batches(images, range(len(images.samples))):
+        x = readout.represent(tiles)
+        for judgement in judgements:
+            judgement.add(x, lengths, first)
+        first += len(lengths)
+        progress.advance(task, len(lengths))
+    return tuple(
+        FeatureBaseline(
+            name=judgement.detector.name,
+            scores=np.concatenate(judgement.scores),
+            pixel=judgement.pixel(resampling),
+            size_bytes=judgement.detector.size_bytes + backbone.size_bytes,
+            ms_an_image=_ms_an_image(judgement.detector, images, readout),
+            images=len(normal),
+        )
+        for judgement in judgements
+    )
+
+
+def _fitted(normal: Maps, bundle: Bundle) -> tuple[FeatureDetector, ...]:
     scores = bundle.manifest.scores
-    found = []
-    for fit in (
-        lambda: FeaturePca.fit(
+    size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.sha256 if name.endswith(".bin"))
+    return (
+        FeaturePca.fit(
             normal[:: -(-len(normal) // _PCA_IMAGES)],
             components=bundle.manifest.recipe["network"]["latent_size"],  # a latent has a dimension even without any
             weighing=scores.weighing or "plain",
             share=scores.share,
         ),
-        lambda: Padim.fit(normal),
-        lambda: PatchCore.fit(normal, size_bytes=size),
-    ):
-        detector = fit()
-        progress.update(task, detail=detector.name)
-        found.append(_judged(detector, images, readout, backbone, resampling, progress, task, len(normal)))
-    return tuple(found)
+        Padim.fit(normal),
+        PatchCore.fit(normal, size_bytes=size),
+    )
+
+
+class _Judgement:
+    """What a detector says of the test images, gathered batch by batch.
+
+    Attributes:
+        detector: fitted.
+        scores: of the images so far.
+    """
+
+    def __init__(self, detector: FeatureDetector, images: LabelledImages) -> None:
+        self.detector, self.scores = detector, list[Floats]()
+        self._images, self._table, self._labels = images, PixelTable(DEVIATION_LEVELS), list[int]()
+
+    def add(self, x: Maps, lengths: list[int], first: int) -> None:
+        """Judge the tiles of some images, `first` the first of them."""
+        judged = self.detector.judge(x)
+        self.scores.append(largest_of_frames(judged.scores, lengths))
+        for offset, distances in enumerate(np.split(judged.distances, np.cumsum(lengths)[:-1])):
+            self._add_pixels(first + offset, distances)
+
+    def pixel(self, resampling: Resampling) -> Mapping[str, Interval] | None:
+        """Return the pixel metrics; None where no anomalous image has a mask."""
+        if not any(self._labels):
+            return None
+        return self._table.metrics(np.array(self._labels), resampling)
+
+    def _add_pixels(self, index: int, distances: Maps) -> None:
+        sample = self._images.samples[index]
+        if sample.label == 1 and sample.read_mask is None:
+            return
+        mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
+        self._table.add(heat_map(distances, self._images.tiles(index)), mask)
+        self._labels.append(sample.label)
 
 
 def _normal_maps(images: LabelledImages, readout: Readout, progress: Progress, task: TaskID) -> Maps:
@@ -142,49 +196,6 @@ def _normal_maps(images: LabelledImages, readout: Readout, progress: Progress, t
     values = sum(part.size for part in maps)
     every = -(-values // _LARGEST_VALUES) if values else 1
     return np.concatenate(maps)[::every] if maps else np.zeros((0, 1, 1, 1), np.float32)
-
-
-def _judged(
-    detector: FeatureDetector,
-    images: LabelledImages,
-    readout: Readout,
-    backbone: BackboneRecord,
-    resampling: Resampling,
-    progress: Progress,
-    task: TaskID,
-    fitted_on: int,
-) -> FeatureBaseline:
-    known = [sample.label == 0 or sample.read_mask is not None for sample in images.samples]
-    table = PixelTable(DEVIATION_LEVELS)
-    scores: list[Floats] = []
-    index = 0
-    for tiles, lengths in frames_in_batches(images, range(len(images.samples))):
-        judged = detector.judge(readout.represent(tiles))
-        scores.append(largest_of_frames(judged.scores, lengths))
-        ends = np.cumsum(lengths)
-        for distances in np.split(judged.distances, ends[:-1]):
-            if known[index]:
-                _add(table, images, index, distances)
-            index += 1
-        progress.advance(task, len(lengths))
-    labels = images.labels[np.array(known)]
-    masked = any(label == 1 for label in labels)
-    return FeatureBaseline(
-        name=detector.name,
-        scores=np.concatenate(scores),
-        pixel=table.metrics(labels, resampling) if masked else None,
-        size_bytes=detector.size_bytes + backbone.size_bytes,
-        ms_an_image=_ms_an_image(detector, images, readout),
-        images=fitted_on,
-    )
-
-
-def _add(table: PixelTable, images: LabelledImages, index: int, distances: Maps) -> None:
-    sample = images.samples[index]
-    mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
-    if mask is None and sample.label == 1:
-        return
-    table.add(heat_map(distances, images.tiles(index)), mask)
 
 
 def heat_map(distances: Maps, tiles: Tiles) -> Maps:

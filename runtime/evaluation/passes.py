@@ -107,7 +107,8 @@ def full_pass(
     for tiles, lengths in frames_in_batches(images, range(len(images.samples))):
         start = search.score(tiles)
         found = search.full(tiles, steps=steps) if "search" in modes else None
-        scores = {**_start_columns(start, tiles, readout), **_search_columns(found, tiles, readout)}
+        x = readout.represent(tiles)
+        scores = {**_start_columns(start, x, readout), **_search_columns(found, x, readout)}
         for name, score in scores.items():
             columns.setdefault(name, []).append(largest_of_frames(score, lengths))
         if found is not None:
@@ -153,18 +154,18 @@ def largest_of_frames(scores: Array, lengths: list[int]) -> Floats:
     return largest
 
 
-def _start_columns(start: StartScores | None, tiles: Array, readout: Readout) -> dict[str, Array]:
+def _start_columns(start: StartScores | None, x: Array, readout: Readout) -> dict[str, Array]:
     if start is None:
         return {}
-    at_start = _prefixed("start", readout.scores(tiles, start.latent))
+    at_start = _prefixed("start", readout.scores(x, start.latent))
     return {"start": start.start_score, "encoder": start.encoder_score, **at_start}
 
 
-def _search_columns(found: SearchedTiles | None, tiles: Array, readout: Readout) -> dict[str, Array]:
+def _search_columns(found: SearchedTiles | None, x: Array, readout: Readout) -> dict[str, Array]:
     if found is None:
         return {}
-    at_search = _prefixed("search", readout.scores(tiles, found.latent))
-    return {"search": found.score, **at_search, **_prefixed("last", readout.scores(tiles, found.points))}
+    at_search = _prefixed("search", readout.scores(x, found.latent))
+    return {"search": found.score, **at_search, **_prefixed("last", readout.scores(x, found.points))}
 
 
 def _prefixed(prefix: str, scores: Mapping[str, Array]) -> dict[str, Array]:

@@ -2,7 +2,8 @@
 
 In feature space the backbone, distance and picture graphs say what pixels say by themselves elsewhere.
 
-scores = Readout(bundle, backend).scores(tiles, latents)["residual_mean"]
+readout = Readout(bundle, backend)
+scores = readout.scores(readout.represent(tiles), latents)["residual_mean"]
 """
 
 from collections.abc import Mapping
@@ -38,19 +39,19 @@ class Readout:
         self._features = bundle.manifest.graphs.get("features")
         self.names = tuple(name for name in SCORES if name in recorded.formulas)
 
-    def scores(self, images: Array, latents: Array) -> dict[str, Array]:
+    def scores(self, x: Array, latents: Array) -> dict[str, Array]:
         """Return every score that the bundle can compute, `names`.
 
         Args:
-            images: (T,h,w,C) uint8 tiles.
+            x: (T,C,h,w) float32, from `represent`.
             latents: (T,D) float32, a point for each tile.
 
         Returns:
             (T,) scores; higher is more anomalous.
         """
         parts = [
-            self._scores(images[first : first + _TILES_AT_ONCE], latents[first : first + _TILES_AT_ONCE])
-            for first in range(0, len(images), _TILES_AT_ONCE)
+            self._scores(x[first : first + _TILES_AT_ONCE], latents[first : first + _TILES_AT_ONCE])
+            for first in range(0, len(x), _TILES_AT_ONCE)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.names}
 
@@ -86,12 +87,12 @@ class Readout:
         pieces = [values[first : first + _TILES_AT_ONCE] for first in range(0, len(values), _TILES_AT_ONCE)]
         return np.concatenate([self._run(graph, {name: piece}) for piece in pieces])
 
-    def _scores(self, images: Array, latents: Array) -> Mapping[str, Array]:
-        planes, reconstruction = self.represent(images), self.reconstruct(latents)
-        anchor = self._run("encoder", {"image": planes}) if self._needs_anchor else None
-        seen, seen_in_it = self._see(planes, anchor), self._see(reconstruction, anchor)
+    def _scores(self, x: Array, latents: Array) -> Mapping[str, Array]:
+        reconstruction = self.reconstruct(latents)
+        anchor = self._run("encoder", {"image": x}) if self._needs_anchor else None
+        seen, seen_in_it = self._see(x, anchor), self._see(reconstruction, anchor)
         match = Match(
-            planes,
+            x,
             reconstruction,
             features=seen.get("features"),
             reconstruction_features=seen_in_it.get("features"),
@@ -101,7 +102,7 @@ class Readout:
             logit=seen.get("logit"),
             reconstruction_logit=seen_in_it.get("logit"),
             reconstruction_code=seen_in_it.get("code"),
-            distance=self._distance(planes, reconstruction),
+            distance=self._distance(x, reconstruction),
             share=self._share,
         )
         return {name: SCORES[name].of(match, self._weights) for name in self.names}

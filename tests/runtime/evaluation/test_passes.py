@@ -25,7 +25,7 @@ def test_scores_after_the_last_step_are_those_of_the_point_that_comes_next(
     with open_backend("onnxruntime", bundle, tuning=Tuning(threads=1)) as backend:
         search, readout = LatentSearch(bundle, backend), Readout(bundle, backend)
         found, further = search.full(tiles, steps=5), search.full(tiles, steps=6)
-        expected = readout.scores(tiles, found.points)
+        expected = readout.scores(readout.represent(tiles), found.points)
     for name in SCORES_OF_FANOGAN:
         last = np.array([float(row[f"last_{name}"]) for row in rows])
         np.testing.assert_allclose(last, expected[name], rtol=1e-3)
