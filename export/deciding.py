@@ -12,17 +12,20 @@ import numpy as np
 
 from ganspect.bundle import open_bundle
 from ganspect.datasets.drawn import draw_defect
-from ganspect.preprocess import Frame
+from ganspect.preprocess import Frame, TileGrid, to_tiles
 from ganspect.records import ModeRecord
 from ganspect.runtime.backends import open_backend
-from ganspect.runtime.kept import tiles_to_keep
+from ganspect.runtime.inspector import tile_grid
 from ganspect.runtime.search import LatentSearch
 from ganspect.scoring import auroc
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+LEAST_FRAMES = 8
+"""Normal frames without which nothing is sure: of one or two, an interval over frames says nothing."""
+
+_MOST_FRAMES = 64
 _DRAWN = 64
-_MOST_TILES = 64
 _RESAMPLES = 1000
 _CONFIDENCE = 0.95
 
@@ -36,13 +39,13 @@ def decide_mode(folder: Path, frames: Sequence[Frame], seed: int) -> ModeRecord:
         seed: of the defects.
 
     Returns:
-        What was found; its mode is `search` where the paired interval of the difference is above 0, else `encoder`
-        (`search` too where there is no encoder).
+        What was found; its mode is `search` where the paired interval of the difference is above 0 and there are
+        `LEAST_FRAMES`, else `encoder` (`search` too where there is no encoder).
     """
     bundle = open_bundle(folder)
     if "encoder" not in bundle.manifest.graphs:
         return ModeRecord(mode="search", encoder_auroc=None, search_auroc=None, low=None, high=None, images=0, drawn=0)
-    tiles = tiles_to_keep(bundle, frames)[:_MOST_TILES]
+    tiles = _one_of_each(frames[:_MOST_FRAMES], tile_grid(bundle))
     source = np.arange(max(_DRAWN, len(tiles))) % len(tiles)
     random = np.random.default_rng(seed)
     drawn = np.stack([draw_defect(tiles[index], random).image for index in source])
@@ -55,7 +58,7 @@ def decide_mode(folder: Path, frames: Sequence[Frame], seed: int) -> ModeRecord:
     }
     low, high = _interval(scores, source, len(tiles))
     return ModeRecord(
-        mode="search" if low > 0 else "encoder",
+        mode="search" if low > 0 and len(tiles) >= LEAST_FRAMES else "encoder",
         encoder_auroc=auroc(*scores["encoder"]),
         search_auroc=auroc(*scores["search"]),
         low=low,
@@ -63,6 +66,12 @@ def decide_mode(folder: Path, frames: Sequence[Frame], seed: int) -> ModeRecord:
         images=len(tiles),
         drawn=len(drawn),
     )
+
+
+def _one_of_each(frames: Sequence[Frame], grid: TileGrid) -> Array:
+    """Return the middle tile of each frame, (T,h,w,C) uint8, so that tiles are as independent as frames are."""
+    tiles = [to_tiles(frame, grid).images for frame in frames]
+    return np.stack([of_frame[len(of_frame) // 2] for of_frame in tiles])
 
 
 def _interval(scores: dict[str, list[Array]], source: Array, images: int) -> tuple[float, float]:

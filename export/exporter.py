@@ -282,9 +282,9 @@ def _mode_sentence(mode: ModeRecord | None) -> str:
     if mode is None or mode.low is None:
         return ""
     return (
-        f"verdicts come from the {mode.mode}: on {mode.drawn} drawn defects the encoder alone has an AUROC of "
-        f"{mode.encoder_auroc:.3f}, the search {mode.search_auroc:.3f} (difference {mode.low:+.3f} to "
-        f"{mode.high:+.3f})\n"
+        f"verdicts come from the {mode.mode}: on {mode.drawn} drawn defects and {mode.images} normal images the "
+        f"encoder alone has an AUROC of {mode.encoder_auroc:.3f}, the search {mode.search_auroc:.3f} (difference "
+        f"{mode.low:+.3f} to {mode.high:+.3f})\n"
     )
 
 

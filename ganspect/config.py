@@ -90,7 +90,8 @@ class ChoiceSettings(Section):
     """What is chosen for a run by defects that are drawn on held-out normal images, before it is trained.
 
     Attributes:
-        latent_sizes: candidates for `network.latent_size`; 0 is the mean alone. Empty: the size stands as it is.
+        latent_sizes: candidates for `network.latent_size`; 0 is the mean alone. Those that a fold's images cannot have
+            are left out; where all are, the largest possible size is taken, and said. Empty: the recipe's own.
         weighings: candidates for `score.weighing`.
         shares: candidates for `score.share`.
         images: normal images that defects are drawn on, at most.
@@ -218,7 +219,7 @@ class Recipe(Section):
     @classmethod
     def _weighed_in_feature_space(cls, content: Any) -> Any:
         """Weigh residuals at each place where a backbone or a choice needs it and nothing else is said."""
-        if isinstance(content, dict) and (content.get("backbone") or content.get("choice")) is not None:
+        if isinstance(content, dict) and any(content.get(key) is not None for key in ("backbone", "choice")):
             score = content.get("score") or {}
             if isinstance(score, dict) and score.get("weighing") is None:
                 return {**content, "score": {**score, "weighing": "place"}}

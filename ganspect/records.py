@@ -202,7 +202,7 @@ class ModeRecord(Record):
         search_auroc: likewise.
         low: lower end of the paired 95% interval of the search's AUROC less the encoder's.
         high: its upper end.
-        images: normal images (tiles of them).
+        images: normal images, of each the middle tile; of few nothing is sure, and the encoder is taken.
         drawn: images with a defect drawn on them.
     """
 

@@ -98,7 +98,8 @@ class Inspector:
             precision: of the convolutions; None: fp32, with `auto` any.
             steps: iterations at most; None: the calibration's. With others the false-alarm rate is not the calibrated.
             budget_ms: time for a frame, from the start of preprocessing; then the search stops, and a frame that
-                has not cleared is `undecided`. None: no limit.
+                has not cleared is `undecided`. None: no limit. A bundle whose own mode is the encoder's has no search,
+                and takes no notice of it unless `mode` asks for one.
             tuning: how the CPU is used.
             meanwhile: a backend that runs the graphs in fp32 until `backend` is ready, which opens in the background:
                 TensorRT may build engines for minutes. None: wait for it.
@@ -114,6 +115,8 @@ class Inspector:
         check_options(mode, steps, budget_ms)
         bundle = open_bundle(Path(folder), check=check)
         bundle.require_calibration()
+        if mode is None and mode_of(bundle, None, steps) == "encoder":
+            budget_ms = None  # there is no search that it could end
         mode = mode_of(bundle, mode)
         check_options(mode, steps, budget_ms)
 

@@ -43,9 +43,20 @@ def require_counted(steps: int, burn_in: int) -> None:
         )
 
 
-def mode_of(bundle: Bundle, mode: Mode | None) -> Mode:
-    """Return the mode that was asked for; None: the bundle's own."""
-    return bundle.manifest.mode if mode is None else mode
+def mode_of(bundle: Bundle, mode: Mode | None, steps: int | None = None) -> Mode:
+    """Return the mode that was asked for; None: the bundle's own.
+
+    Raises:
+        ConfigError: steps were asked for, and the bundle's own mode takes none.
+    """
+    if mode is not None:
+        return mode
+    if bundle.manifest.mode == "encoder" and steps is not None:
+        raise ConfigError(
+            f"{steps} steps were asked for, but {bundle.folder} gives its verdicts by its encoder, which takes none; "
+            "leave them out, or ask for the mode search"
+        )
+    return bundle.manifest.mode
 
 
 def threshold_of(bundle: Bundle, calibration: CalibrationRecord, mode: Mode) -> Threshold:

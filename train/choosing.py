@@ -1,8 +1,10 @@
 """What a run's recipe leaves open, chosen by defects that are drawn on normal images: no label of a test set has a say.
 
 The candidates are PCAs of several sizes, ways to weigh their residuals, and shares of the places that a score averages.
-Images are put in folds; each is judged, with a defect drawn on it and without, by a PCA and by weights of the others.
-The best AUROC of drawn against normal images wins. A GAN starts from that PCA, so the choice serves it too.
+Images are put in folds; each is judged, with a defect drawn on it and without, by a PCA of the others and by weights
+from the residuals of the other folds (which come from PCAs that have seen it: a leak of second order). The best AUROC
+of drawn against normal images wins; as the best of many it is no estimate of what to expect. A GAN in feature space, or
+with a linear path, starts from that PCA, so the choice serves it too.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,8 +16,8 @@ from torch import Tensor
 
 from ganspect.config import ChoiceSettings, Recipe
 from ganspect.datasets.drawn import draw_defect
-from ganspect.pca import Fold, Gram, Maps, Scatter, means_of_three, squared_lengths, weights_of
-from ganspect.progress import progress_bar
+from ganspect.pca import Fold, Gram, Integers, Maps, Scatter, means_of_three, squared_lengths, weights_of
+from ganspect.progress import print_warning, progress_bar
 from ganspect.records import ChoiceRecord, Weighing
 from ganspect.scoring import auroc, largest_mean, to_unit_range
 from ganspect.train.batches import Batches
@@ -26,6 +28,7 @@ Represent: TypeAlias = Callable[[Tensor], Tensor]
 
 _VIEWS_AT_MOST = 1024
 _IMAGES_AT_ONCE = 16
+_LEAST_DRAWN = 64
 
 
 def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Represent) -> ChoiceRecord:
@@ -41,8 +44,10 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     rows, index = views.views(_VIEWS_AT_MOST)
     gram = Gram(rows.flatten(1).numpy(), views.image_of(index).numpy())
     originals = len(set(index.tolist()))
-    drawn = _draw(images, index[: min(settings.images, originals)], recipe.seed, represent)
-    trial = _Trial(gram, originals, drawn.flatten(1).numpy(), map_shape(recipe))
+    source = np.arange(_drawn_on(min(settings.images, originals)))  # of each defect, the original it is drawn on
+    source %= min(settings.images, originals)
+    drawn = _draw(images, index[source], recipe.seed, represent)
+    trial = _Trial(gram, originals, drawn.flatten(1).numpy(), source, map_shape(recipe))
     sizes = _sizes(settings, recipe, images=originals)
     table: list[dict[str, Any]] = []
     with progress_bar() as bar:
@@ -67,16 +72,17 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
 class _Trial:
     """Normal and drawn images, judged by what is fitted to other images."""
 
-    def __init__(self, gram: Gram, originals: int, drawn: Maps, shape: tuple[int, int, int]) -> None:
+    def __init__(self, gram: Gram, originals: int, drawn: Maps, source: Integers, shape: tuple[int, int, int]) -> None:
         """Take the images.
 
         Args:
             gram: of views, the first of which are the images as they are.
             originals: how many these are.
-            drawn: (m,F) the first m of them with defects.
+            drawn: (m,F) some of them with defects.
+            source: (m,) which of them each is.
             shape: (C,h,w) of a row.
         """
-        self._gram, self._originals, self._drawn, self._shape = gram, originals, drawn, shape
+        self._gram, self._originals, self._drawn, self._source, self._shape = gram, originals, drawn, source, shape
         self._products = gram.products_with(drawn)
         self._folds: list[Fold] | None = None
 
@@ -102,7 +108,7 @@ class _Trial:
 
     def _residuals(self, fold: Fold, size: int) -> tuple[Maps, Maps]:
         own = fold.left_out[fold.left_out < self._originals]
-        drawn = own[own < len(self._drawn)]
+        drawn = np.flatnonzero(np.isin(self._source, own))
         normal = fold.residuals(own, size)
         defective = fold.residuals_of(self._drawn[drawn], self._products[drawn], size)
         return normal.reshape(-1, *self._shape), defective.reshape(-1, *self._shape)
@@ -114,7 +120,19 @@ def _sizes(settings: ChoiceSettings, recipe: Recipe, *, images: int) -> list[int
     asked = settings.latent_sizes or (recipe.network.latent_size,)
     most = max(1, images - -(-images // 5) - 1)
     possible = sorted({size for size in asked if least <= size <= most})
-    return possible or [max(least, min(min(asked), most))]
+    if possible:
+        return possible
+    size = max(least, min(min(asked), most))
+    print_warning(
+        f"none of the latent sizes {', '.join(map(str, asked))} can be had of {images} images, of which a fold leaves "
+        f"out a fifth; {size} was taken: give more images, or smaller sizes in choice.latent_sizes"
+    )
+    return [size]
+
+
+def _drawn_on(images: int) -> int:
+    """Return how many defects are drawn on so many images: one on each, and more where there are few."""
+    return images * max(1, -(-_LEAST_DRAWN // images))
 
 
 @torch.no_grad()

@@ -180,6 +180,15 @@ def _print_summary(out: Path) -> None:
     )
 
 
+def _choice_sentence(choice: ChoiceRecord | None) -> str:
+    if choice is None:
+        return ""
+    return (
+        f"chosen by {choice.drawn} defects drawn on normal images: {', '.join(choice.settings)} "
+        f"(the best of {len(choice.candidates)}, AUROC {choice.auroc:.3f})\n"
+    )
+
+
 def _print_warnings(out: Path) -> None:
     record = RunFolder(out).read_record()
     if record is not None:
@@ -194,10 +203,11 @@ def _warn_of_few_images(out: Path, record: RunRecord) -> None:
     content = with_overrides(read_yaml(RunFolder(out).config, []), list(settings))
     if content["backbone"] is None or content["score"]["weighing"] != "place":
         return
-    images, channels = record.training.n_training, content["backbone"]["channels"]
-    if images < channels:
+    maps = record.training.n_training * (content["data"]["patches_per_image"] or 1)
+    channels = content["backbone"]["channels"]
+    if maps < channels:
         print_warning(
-            f"{images} training images are fewer than the {channels} channels whose covariance at each place weighs "
-            "residuals, so a floor makes up for what is missing (ganspect.pca.FLOOR); give more images, or lower "
-            "backbone.channels"
+            f"{maps} training images are too few to know how the {channels} channels of each place vary together; a "
+            f"floor stands in for what they do not show. With {channels} or more the weights are sharper; with few, "
+            "score.weighing=pooled may do better"
         )

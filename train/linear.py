@@ -1,4 +1,4 @@
-"""A system without a GAN: a PCA as generator and encoder, fitted in closed form in seconds.
+"""A system without a GAN: a PCA as generator and encoder, fitted in closed form.
 
 ganspect train configs/linear_features.yaml --set data.source=FOLDER --out run
 
@@ -49,6 +49,7 @@ class LinearScores(ScoreSettings):
 class LinearRecipe(Recipe):
     """A recipe without stages to set."""
 
+    # Not `auto`: both modes are about the same PCA.
     mode: Literal["search", "encoder"] = "encoder"
     network: LinearNetwork = LinearNetwork()
     search: LinearSearch = LinearSearch()
@@ -84,6 +85,11 @@ class Linear(System):
     def training_settings(self) -> TrainingSettings:
         """Return the recipe's `training` section."""
         return self.recipe.training
+
+    @classmethod
+    def starts_at_pca(cls, recipe: Recipe) -> bool:
+        """Return that it does, and stays there."""
+        return True
 
     def stages(self, compute: Compute) -> Mapping[str, StagePlan]:
         """Return none: all is fitted when the run begins."""

@@ -278,6 +278,11 @@ class System(nn.Module, ABC):
         return replace(match, distance=self.distance(match.image, match.reconstruction), share=self.recipe.score.share)
 
     @classmethod
+    def starts_at_pca(cls, recipe: Recipe) -> bool:
+        """Return whether a system by that recipe starts at a PCA, whose size can then be chosen."""
+        return recipe.backbone is not None or recipe.network.linear_path
+
+    @classmethod
     def has_encoder(cls, recipe: Recipe) -> bool:
         """Return whether a system by that recipe has an encoder."""
         return True

@@ -50,6 +50,7 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
     _require_discriminator(recipe, system_type, path)
+    _require_a_use_of_the_choice(recipe, system_type, path)
     if recipe.mode == "encoder" and not system_type.has_encoder(recipe):
         raise ConfigError(
             f"{path}: mode is 'encoder', but {system_type.name} is trained without one by this recipe; set it to search"
@@ -73,4 +74,19 @@ def _require_discriminator(recipe: Recipe, system_type: type[System], path: Path
         raise ConfigError(
             f"{path}: search.discrimination is 'fooling', but {system_type.name} has no discriminator to fool; "
             "set it to features"
+        )
+
+
+def _require_a_use_of_the_choice(recipe: Recipe, system_type: type[System], path: Path) -> None:
+    if recipe.choice is None:
+        return
+    if "weighed_residual" not in (recipe.score.search, recipe.score.encoder, system_type.paper_score):
+        raise ConfigError(
+            f"{path}: choice decides how weighed_residual is taken, but the recipe deploys {recipe.score.search}; "
+            "set score.search to weighed_residual, or leave choice out"
+        )
+    if not system_type.starts_at_pca(recipe):
+        raise ConfigError(
+            f"{path}: choice decides the size of a PCA, but {system_type.name} starts at none by this recipe; name a "
+            "backbone, set network.linear_path, or leave choice out"
         )

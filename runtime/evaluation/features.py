@@ -16,7 +16,7 @@ from rich.progress import Progress, TaskID
 from ganspect.bundle import Bundle
 from ganspect.errors import ImageError
 from ganspect.opencv import cv2
-from ganspect.pca import Gram, Pca, cross_fitted_weights, means_of_three, squared_lengths
+from ganspect.pca import Gram, Integers, Pca, cross_fitted_weights, means_of_three, squared_lengths
 from ganspect.preprocess import Tiles, stitch, to_tiles
 from ganspect.records import Weighing
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
@@ -28,7 +28,7 @@ from ganspect.runtime.evaluation.readout import Readout
 from ganspect.scoring import largest_mean
 
 _LARGEST_VALUES = 128_000_000
-"""Of the normal maps that are kept, half a gigabyte; where there are more, they are thinned evenly."""
+"""Of the normal maps that are kept, half a gigabyte; where there would be more, images are left out evenly."""
 
 _PCA_IMAGES = 2048
 _TIMED_IMAGES = 20
@@ -72,9 +72,11 @@ class FeaturePca(FeatureDetector):
     share: float
 
     @classmethod
-    def fit(cls, normal: Maps, *, components: int, weighing: Weighing, share: float) -> "FeaturePca":
-        """Fit it to (N,C,h,w) maps; weights come from images that a PCA was not fitted on."""
-        gram = Gram(normal.reshape(len(normal), -1))
+    def fit(
+        cls, normal: Maps, image_of: Integers, *, components: int, weighing: Weighing, share: float
+    ) -> "FeaturePca":
+        """Fit it to (N,C,h,w) maps of images (N,); weights come from images that a PCA was not fitted on."""
+        gram = Gram(normal.reshape(len(normal), -1), image_of)
         weights = cross_fitted_weights(gram, normal.shape[1:], components, weighing)
         return cls(gram.pca(components), weights, share)
 
@@ -107,11 +109,11 @@ def feature_baselines(
         return ()
     total = len(images.dataset.train) + len(images.samples)
     task = progress.add_task("baselines", total=total, detail="features")
-    normal = _normal_maps(images, readout, progress, task)
+    normal, image_of = _normal_maps(images, readout, progress, task)
     if len(normal) < 2:
         return ()
     progress.update(task, detail="fitting")
-    judgements = [_Judgement(detector, images) for detector in _fitted(normal, bundle)]
+    judgements = [_Judgement(detector, images) for detector in _fitted(normal, image_of, bundle)]
     progress.update(task, detail=", ".join(judgement.detector.name for judgement in judgements))
     first = 0
     for tiles, lengths in frames_in_batches(images, range(len(images.samples))):
@@ -133,12 +135,14 @@ def feature_baselines(
     )
 
 
-def _fitted(normal: Maps, bundle: Bundle) -> tuple[FeatureDetector, ...]:
+def _fitted(normal: Maps, image_of: Integers, bundle: Bundle) -> tuple[FeatureDetector, ...]:
     scores = bundle.manifest.scores
+    every = -(-len(normal) // _PCA_IMAGES)
     size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.sha256 if name.endswith(".bin"))
     return (
         FeaturePca.fit(
-            normal[:: -(-len(normal) // _PCA_IMAGES)],
+            normal[::every],
+            image_of[::every],
             components=bundle.manifest.recipe["network"]["latent_size"],  # a latent has a dimension even without any
             weighing=scores.weighing or "plain",
             share=scores.share,
@@ -182,20 +186,26 @@ class _Judgement:
         self._labels.append(sample.label)
 
 
-def _normal_maps(images: LabelledImages, readout: Readout, progress: Progress, task: TaskID) -> Maps:
-    """Return (N,C,h,w) maps of the tiles of normal training images, thinned where they would not fit into memory."""
+def _normal_maps(images: LabelledImages, readout: Readout, progress: Progress, task: TaskID) -> tuple[Maps, Integers]:
+    """Return (N,C,h,w) maps of the tiles of normal training images, and which image each is of, (N,).
+
+    Where all would not fit into memory, every second, third … image is taken, by what the first one needs.
+    """
+    samples = images.dataset.train
     maps: list[Maps] = []
-    for sample in images.dataset.train:
+    every = 1
+    for index, sample in enumerate(samples):
+        progress.advance(task)
+        if index % every:
+            continue
         try:
-            tiles = to_tiles(sample.read(), images.grid)
+            maps.append(readout.represent(to_tiles(sample.read(), images.grid).images))
         except ImageError:
             continue
-        finally:
-            progress.advance(task)
-        maps.append(readout.represent(tiles.images))
-    values = sum(part.size for part in maps)
-    every = -(-values // _LARGEST_VALUES) if values else 1
-    return np.concatenate(maps)[::every] if maps else np.zeros((0, 1, 1, 1), np.float32)
+        every = max(every, -(-maps[0].size * len(samples) // _LARGEST_VALUES))
+    if not maps:
+        return np.zeros((0, 1, 1, 1), np.float32), np.zeros(0, np.int64)
+    return np.concatenate(maps), np.repeat(np.arange(len(maps)), [len(of_image) for of_image in maps])
 
 
 def heat_map(distances: Maps, tiles: Tiles) -> Maps:

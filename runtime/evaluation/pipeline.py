@@ -54,7 +54,7 @@ def evaluate(
     require_writable(out.absolute().parent)
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
-    check_options(mode_of(bundle, mode), steps, None)
+    mode_of(bundle, mode, steps)
     dataset = open_test_data(bundle, data, data_path)
     with (
         open_verified(backend, bundle, mode=mode_of(bundle, mode), precision=precision) as engine,

@@ -77,7 +77,7 @@ class Readout:
         """Return the residual of a frame's tiles, (H,W) float32 at the frame's size: in [0, 1], or in deviations."""
         x, reconstruction = self.represent(tiles.images), self.reconstruct(latents)
         if "distance" in self._graphs:
-            residual = self._backend.run("distance", {"x": x, "reconstruction": reconstruction})["residual"]
+            residual = self._distances(x, reconstruction)["residual"]
         else:
             residual = residual_map(x, reconstruction)
         return stitch(residual.astype(np.float32), tiles)
@@ -110,7 +110,14 @@ class Readout:
     def _distance(self, x: Array, reconstruction: Array) -> Array | None:
         if "distance" not in self._graphs:
             return None
-        return self._backend.run("distance", {"x": x, "reconstruction": reconstruction})["distance"]
+        return self._distances(x, reconstruction)["distance"]
+
+    def _distances(self, x: Array, reconstruction: Array) -> Mapping[str, Array]:
+        parts = [
+            self._backend.run("distance", {"x": x[piece], "reconstruction": reconstruction[piece]})
+            for piece in (slice(first, first + _TILES_AT_ONCE) for first in range(0, len(x), _TILES_AT_ONCE))
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @property
     def _needs_anchor(self) -> bool:

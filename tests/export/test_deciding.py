@@ -1,10 +1,14 @@
 """Search or encoder: drawn defects decide, and only what is sure lets the search in."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from ganspect.export import deciding
 from ganspect.export.deciding import _interval
 from ganspect.scoring import auroc
+from tests.conftest import texture
 
 RANDOM = np.random.default_rng(0)
 NORMAL = RANDOM.normal(0, 1, 40)
@@ -33,3 +37,15 @@ def test_defects_come_and_go_with_the_image_they_were_drawn_on() -> None:
     low, high = _interval({"search": [NORMAL, found], "encoder": [NORMAL, WEAK]}, SOURCE, 40)
     assert low == pytest.approx(0, abs=1e-9)
     assert high > 0
+
+
+@pytest.mark.parametrize(("frames", "mode"), [(1, "encoder"), (7, "encoder"), (8, "search")])
+def test_few_images_are_never_sure(
+    features_bundle: Path, monkeypatch: pytest.MonkeyPatch, frames: int, mode: str
+) -> None:
+    """With one image every resample is the same, and so the interval has no width."""
+    monkeypatch.setattr(deciding, "_interval", lambda *_: (0.1, 0.2))
+    random = np.random.default_rng(0)
+    found = deciding.decide_mode(features_bundle, [texture(random) for _ in range(frames)], seed=0)
+    assert (found.mode, found.images) == (mode, frames)
+    assert found.drawn == 64

@@ -309,3 +309,13 @@ def test_frames_of_other_sizes_in_turn_get_the_verdicts_they_get_alone(tiny_bund
     with Inspector.load(tiny_bundle, tuning=Tuning(threads=1)) as fresh:
         alone = fresh.inspect(frames[-1])
     assert (alone.verdict, alone.regions) == (second[-1].verdict, second[-1].regions)
+
+
+def test_a_bundle_of_its_encoder_takes_no_notice_of_a_budget_and_refuses_steps(features_bundle: Path) -> None:
+    with Inspector.load(features_bundle, budget_ms=0) as inspector:
+        frame = np.full((64, 64), 128, np.uint8)
+        assert (inspector.mode, inspector.inspect(frame).outcome) == ("encoder", "complete")
+    with pytest.raises(ConfigError, match=r"3 steps were asked for, but .* gives its verdicts by its encoder, which"):
+        Inspector.load(features_bundle, steps=3)
+    with Inspector.load(features_bundle, mode="search", budget_ms=500) as inspector:
+        assert inspector.mode == "search"

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganspect.config import Recipe
+from ganspect.errors import ConfigError
 from ganspect.opencv import cv2
 from ganspect.records import ChoiceRecord
 from ganspect.scoring import auroc
@@ -30,7 +31,9 @@ def recipe_of(system: str = "linear", data: Any = None, backbone: Any = None, **
         "backbone": backbone,
         "choice": {"latent_sizes": [0], "shares": [0.02], **choice},
         "search": {"feature_weight": 0},
-        "network": {"latent_size": 6},
+        "network": {"latent_size": 6, "linear_path": system != "linear"},
+        "score": {"search": "weighed_residual"},
+        **({"training": {"encoder": {"steps": 1}}} if system == "anogan" else {}),
     }
     return parse_recipe(content, Path("a.yaml"))
 
@@ -64,7 +67,7 @@ def test_parts_that_vary_in_one_place_only_are_weighed_place_by_place() -> None:
     """A defect on the quiet half is lost in the noise of the other unless that is known to be noisy."""
     record = chosen(recipe_of(), noisy(60, half_quiet()))
     assert settings_of(record)["score.weighing"] == "place"
-    assert best_of(record, "weighing", "place") > best_of(record, "weighing", "pooled") + 0.1
+    assert best_of(record, "weighing", "place") > best_of(record, "weighing", "pooled") + 0.05
 
 
 class Blocks:
@@ -134,9 +137,9 @@ def test_every_candidate_is_tried_and_the_best_one_taken() -> None:
 
 
 def test_one_channel_is_weighed_alike_by_pooling_and_by_nothing() -> None:
-    """Pooled, a single channel is divided by one number, which ranks no image differently."""
+    """Pooled, a single channel is divided by one number, nearly the same in each fold."""
     record = chosen(recipe_of(weighings=["pooled", "plain"]), low_rank(20))
-    assert best_of(record, "weighing", "pooled") == best_of(record, "weighing", "plain")
+    assert best_of(record, "weighing", "pooled") == pytest.approx(best_of(record, "weighing", "plain"), abs=0.005)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +171,7 @@ def test_the_same_recipe_and_images_choose_the_same() -> None:
 def test_mirror_images_are_fitted_on_and_neither_drawn_on_nor_counted() -> None:
     recipe = recipe_of(data={"flips": ["vertical", "horizontal"]}, weighings=["plain"], images=12)
     record = chosen(recipe, low_rank(20))
-    assert (record.images, record.drawn) == (20, 12)
+    assert (record.images, record.drawn) == (20, 72)  # six on each of the twelve
 
 
 def test_an_image_is_judged_by_what_it_was_not_fitted_on() -> None:
@@ -187,8 +190,8 @@ def test_what_is_represented_is_the_drawn_image() -> None:
     recipe, images = recipe_of(weighings=["plain"]), low_rank(20)
     batches = Batches(images, recipe.image.size_hw, recipe.data, recipe.seed)
     choose(recipe, batches, batches, look)
-    changed = (torch.cat(shown) - batches.views(20)[0]).abs().amax(1) > 0.02
-    assert changed.shape == (20, SIDE, SIDE)
+    changed = (torch.cat(shown) - batches.views(20)[0].repeat(4, 1, 1, 1)).abs().amax(1) > 0.02
+    assert changed.shape == (80, SIDE, SIDE)  # four on each, since twenty would be few
     assert changed.flatten(1).any(1).all()
     assert changed.float().mean() < 0.3
 
@@ -196,7 +199,7 @@ def test_what_is_represented_is_the_drawn_image() -> None:
 def test_the_choice_is_recorded_and_a_loaded_run_has_it(features_run: Path) -> None:
     record = json.loads((features_run / "run.json").read_text())["choice"]
     assert record["settings"] == ["network.latent_size=7", "score.weighing=place", "score.share=0.05"]
-    assert (record["images"], record["drawn"], len(record["candidates"])) == (16, 16, 1)
+    assert (record["images"], record["drawn"], len(record["candidates"])) == (16, 64, 1)
     run = load_run(features_run)
     assert run.choice == ChoiceRecord.model_validate(record)
     assert (run.recipe.network.latent_size, run.recipe.score.share) == (7, 0.05)
@@ -211,3 +214,20 @@ def test_auroc_is_the_share_of_pairs_with_ties_counting_half() -> None:
         difference = np.subtract.outer(anomalous, normal)
         assert auroc(normal, anomalous) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean())
     assert (auroc([1.0, 2.0], [3.0]), auroc([1.0], [0.0]), auroc([1.0], [1.0, 1.0])) == (1, 0, 0.5)
+
+
+def test_a_choice_that_nothing_depends_on_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"choice decides how weighed_residual is taken, but the recipe deploys resid"
+    ):
+        parse_recipe(
+            {"system": "fanogan", "choice": {}, "score": {"search": "residual_mean"}, "backbone": {}}, Path("a.yaml")
+        )
+    with pytest.raises(ConfigError, match=r"choice decides the size of a PCA, but fanogan starts at none by this rec"):
+        parse_recipe({"system": "fanogan", "choice": {}, "score": {"search": "weighed_residual"}}, Path("a.yaml"))
+
+
+@pytest.mark.parametrize("sections", [{"backbone": {}}, {"choice": {}}, {"backbone": None}, {}])
+def test_a_recipe_that_is_written_and_read_back_is_the_same(sections: dict[str, Any]) -> None:
+    recipe = parse_recipe({"system": "linear", **sections}, Path("a.yaml"))
+    assert parse_recipe(recipe.model_dump(mode="json"), Path("a.yaml")) == recipe

@@ -216,9 +216,9 @@ def test_images_fewer_than_the_channels_of_a_place_are_said(
 ) -> None:
     train_system("linear", tmp_path / "run", mvtec_folder, *FEATURE_SPACE, "score.weighing=place")
     said = " ".join("".join(capsys.readouterr()).split())
-    assert "16 training images are fewer than the 24 channels whose covariance at each place weighs residuals" in said
+    assert "16 training images are too few to know how the 24 channels of each place vary together" in said
     train_system("linear", tmp_path / "pooled", mvtec_folder, *FEATURE_SPACE, "score.weighing=pooled")
-    assert "are fewer than" not in "".join(capsys.readouterr())
+    assert "are too few" not in "".join(capsys.readouterr())
 
 
 def test_a_run_that_was_stopped_before_it_began_can_be_begun_again(

@@ -107,7 +107,9 @@ def test_the_pca_of_the_features_is_the_linear_bundle(
     own = load_training_data(run.recipe, open_dataset(run.recipe.data.source)).batches.images
     normal = readout.represent(np.stack([image.numpy() for image in own]))
     score = run.recipe.score
-    pca = FeaturePca.fit(normal, components=7, weighing=score.weighing or "plain", share=score.share)
+    pca = FeaturePca.fit(
+        normal, np.arange(len(normal)), components=7, weighing=score.weighing or "plain", share=score.share
+    )
     tiles = np.concatenate([images.tiles(index).images for index in range(12)])
     judged = pca.judge(readout.represent(tiles))
     given = backend.run("score", {"image": tiles})
