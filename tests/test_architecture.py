@@ -1,6 +1,7 @@
 """The rules of the tree that no linter knows; which part may import which is import-linter's (pyproject.toml)."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("ganspect", "train", "export", "runtime")
 SOURCES = sorted(path for folder in (*PRODUCT, "scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
 COMMANDS = {"station_demo.yaml": "run"}
 """By which command a file is used that is no recipe."""
@@ -145,3 +147,17 @@ def test_nothing_is_left_unfinished(word):
 def test_a_recipe_begins_with_the_command_that_runs_it(recipe):
     first = recipe.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith(f"# ganspect {COMMANDS.get(recipe.name, 'train')} configs/{recipe.name}")
+
+
+@pytest.mark.parametrize(
+    "page", [*sorted((ROOT / "docs").glob("**/*.md")), ROOT / "README.md"], ids=lambda path: path.name
+)
+def test_pages_are_finished_and_their_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"@[A-Z_]+@", text)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
+        linked = page if not target else (page.parent / target).resolve()
+        assert linked.exists(), target
+        if anchor and linked.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings}, anchor
