@@ -182,7 +182,8 @@ def _kinds(results: Sequence[Result]) -> str:
 _FEATURES_HEAD = (
     "Behind a detector's AUROC: by how much the bundle is over it, and in how many runs the paired 95% interval is "
     "above or below 0. Size and time: the whole bundle and its p50 for a frame; of the others the backbone and what "
-    "they store, and backbone and detector without preprocessing.\n"
+    "they store, and backbone and detector without preprocessing. Times were taken while other runs were made on the "
+    "same machine: they tell the order of magnitude.\n"
 )
 _KINDS_HEAD = "Kind by kind: AUROC, share found at the threshold, and where masks exist the pixel AUROC:\n"
 
