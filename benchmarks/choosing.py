@@ -55,7 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="data sets with this in their names")
     given = parser.parse_args(arguments)
     require_writable(given.out)
+    path = given.out / "choosing.json"
     found: dict[str, dict[str, Any]] = {}
+    if given.only and path.exists():  # what was measured of the other data sets stays
+        found = json.loads(path.read_text(encoding="utf-8"))["drawn_auroc"]
     for name, needed in SOURCES.items():
         source = name if ":" in name or given.data is None else str(given.data / name)
         if given.only not in name:
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
             found[name][candidate] = train(source, [*needed, *settings])
             print(f"{name}: {candidate}: {found[name][candidate]['auroc']:.4f}", flush=True)
     content = {"benchmark": "choosing", "recipe": RECIPE, "candidates": CANDIDATES, "drawn_auroc": found}
-    write_json(given.out / "choosing.json", content | {"environment": machine()})
+    write_json(path, content | {"environment": machine()})
     return 0
 
 
