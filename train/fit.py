@@ -175,7 +175,7 @@ def _print_summary(out: Path) -> None:
     console.print(
         f"{out}: {training.n_training} images trained on, {len(training.held_out)} held out, "
         f"{training.n_skipped} left out; {record.precision} on {record.device}\n"
-        f"next: ganspect export {out} --out BUNDLE",
+        f"{_choice_sentence(record.choice)}next: ganspect export {out} --out BUNDLE",
         soft_wrap=True,
     )
 

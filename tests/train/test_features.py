@@ -221,6 +221,13 @@ def test_images_fewer_than_the_channels_of_a_place_are_said(
     assert "are too few" not in "".join(capsys.readouterr())
 
 
+def test_what_was_chosen_is_printed(tmp_path: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_system("linear", tmp_path / "run", mvtec_folder, *FEATURE_SPACE, "choice.latent_sizes=[4]")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "chosen by 64 defects drawn on normal images: network.latent_size=4, score.weighing=" in said
+    assert "(the best of 6, AUROC 0." in said
+
+
 def test_a_run_that_was_stopped_before_it_began_can_be_begun_again(
     tmp_path: Path, mvtec_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
