@@ -9,8 +9,8 @@ NAMES: Mapping[str, str] = {
     "pca": "PCA",
     "pca_deployed_score": "PCA, same score",
     "pca_features": "PCA, features",
-    "padim": "PaDiM, features",
-    "patchcore": "PatchCore, features",
+    "padim": "PaDiM",
+    "patchcore": "PatchCore",
     "mean_intensity": "mean intensity",
 }
 """The systems that a report compares, by their key in metrics.json."""
