@@ -34,13 +34,13 @@ def decide_mode(folder: Path, frames: Sequence[Frame], seed: int) -> ModeRecord:
     """Compare both modes of a bundle by drawn defects.
 
     Args:
-        folder: of a calibrated bundle.
-        frames: normal ones that no threshold was taken from.
-        seed: of the defects.
+        folder: a calibrated bundle.
+        frames: normal frames that no threshold was taken from.
+        seed: decides which defects are drawn.
 
     Returns:
         What was found; its mode is `search` where the paired interval of the difference is above 0 and there are
-        `LEAST_FRAMES`, else `encoder` (`search` too where there is no encoder).
+        `LEAST_FRAMES`, else `encoder` (a bundle without an encoder has `search`).
     """
     bundle = open_bundle(folder)
     if "encoder" not in bundle.manifest.graphs:

@@ -6,7 +6,7 @@ fold's residuals come from a PCA of the others.
 
     gram = Gram(rows, groups)
     pca = gram.pca(64)
-    for fold in gram.folds():
+    for fold in gram.folds(64):
         residuals = fold.residuals(fold.left_out, size=64)
 
 Everything goes through the matrix of inner products between images: a feature map has 50,000 values, a data set some
@@ -60,7 +60,7 @@ class Gram:
         rows: (n,F) float32.
         groups: (n,) which image each row shows; rows of one image (it and its mirror images, say) stay in one fold.
         products: (n,n) float64.
-        variance: of all values of all rows.
+        variance: the variance of all values of all rows.
     """
 
     def __init__(self, rows: Rows, groups: Integers | None = None) -> None:
@@ -87,7 +87,7 @@ class Gram:
         """Yield the folds: `FOLDS` of them, or as many as there are images, dealt out in the order of their groups.
 
         Args:
-            most: components that their PCAs have at most.
+            most: the largest number of components that their PCAs can have.
         """
         images, order = np.unique(self.groups, return_inverse=True)
         count = min(FOLDS, len(images))
@@ -158,8 +158,8 @@ class Fold:
         """Return what a PCA of the other images leaves of some of the gram's rows, (m,F) float32.
 
         Args:
-            index: (m,) of the rows.
-            size: components; 0: only the mean is taken away.
+            index: (m,) indices of the rows.
+            size: number of components; 0: only the mean is taken away.
         """
         return self._basis.residuals(self._gram.rows[index], self._gram.products[index], size)
 
@@ -177,7 +177,7 @@ class Scatter:
 
     Attributes:
         products: (P,C,C) float64, sum over images of r rᵀ.
-        count: images.
+        count: number of images.
     """
 
     def __init__(self, products: Doubles, count: int) -> None:
@@ -225,9 +225,9 @@ def weights_of(scatter: Scatter, weighing: Weighing, variance: float) -> Maps | 
     """Return W with W Wᵀ the inverse covariance of residuals, (P,C,C) float32; None for plain residuals.
 
     Args:
-        scatter: of normal images that nothing was fitted on.
+        scatter: moments of residuals of normal images that nothing was fitted on.
         weighing: `place` for a covariance of each place, `pooled` for one over all.
-        variance: of all values that the residuals are of, which the floor is measured by.
+        variance: variance of all values, not of the residuals; the floor is a share of it.
     """
     if weighing == "plain":
         return None
@@ -241,9 +241,9 @@ def cross_fitted_weights(gram: Gram, shape: tuple[int, ...], size: int, weighing
     """Return the weights of what PCAs leave of images that they were not fitted on; see `weights_of`.
 
     Args:
-        gram: of normal images.
-        shape: (C,h,w) of a row.
-        size: components of the PCAs.
+        gram: inner products of normal images.
+        shape: (C,h,w), the shape of a row.
+        size: number of components of the PCAs.
         weighing: see `weights_of`.
     """
     if weighing == "plain":

@@ -112,14 +112,12 @@ class Inspector:
             DeviceError: the backend's device is not there.
             MissingDependencyError: the backend's package is not installed.
         """
-        check_options(mode, steps, budget_ms)
         bundle = open_bundle(Path(folder), check=check)
         bundle.require_calibration()
-        if mode is None and mode_of(bundle, None, steps) == "encoder":
+        if mode is None and bundle.manifest.mode == "encoder":
             budget_ms = None  # there is no search that it could end
-        mode = mode_of(bundle, mode)
+        mode = mode_of(bundle, mode, steps)
         check_options(mode, steps, budget_ms)
-
         if backend != AUTO:
             find_engine(backend)
 

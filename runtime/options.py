@@ -13,13 +13,13 @@ from ganspect.sections import nearest
 _MODES = ("search", "encoder")
 
 
-def check_options(mode: str | None, steps: int | None, budget_ms: float | None) -> None:
+def check_options(mode: str, steps: int | None, budget_ms: float | None) -> None:
     """Refuse what no inspector can do; the arguments are those of `Inspector.load`.
 
     Raises:
         ConfigError: an unknown mode, or steps or a budget that are impossible.
     """
-    if mode is not None and mode not in _MODES:
+    if mode not in _MODES:
         raise ConfigError(f"unknown mode {mode!r}; {nearest(mode, list(_MODES))}")
     if steps is not None and steps < 1:
         raise ConfigError(f"{steps} steps were asked for; give 1 or more, or leave it out for the calibration's")

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from annotated_types import Ge
+from pydantic.fields import FieldInfo
 from torch import Tensor
 
 from ganspect.config import ChoiceSettings, Recipe
@@ -37,8 +39,8 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     Args:
         recipe: asks for the choice.
         images: normal training images.
-        views: the same as x.
-        represent: images in [-1, 1] to x.
+        views: the same images as x.
+        represent: turns images in [-1, 1] into x.
     """
     settings = recipe.choice or ChoiceSettings()
     rows, index = views.views(_VIEWS_AT_MOST)
@@ -76,11 +78,11 @@ class _Trial:
         """Take the images.
 
         Args:
-            gram: of views, the first of which are the images as they are.
-            originals: how many these are.
-            drawn: (m,F) some of them with defects.
-            source: (m,) which of them each is.
-            shape: (C,h,w) of a row.
+            gram: inner products of views, the images as they are first.
+            originals: number of images as they are.
+            drawn: (m,F) images with a defect drawn on each.
+            source: (m,) number of the image that each defect is drawn on.
+            shape: (C,h,w), the shape of a row.
         """
         self._gram, self._originals, self._drawn, self._source, self._shape = gram, originals, drawn, source, shape
         self._products = gram.products_with(drawn)
@@ -116,7 +118,7 @@ class _Trial:
 
 def _sizes(settings: ChoiceSettings, recipe: Recipe, *, images: int) -> list[int]:
     """Return the candidates that a fold's images can have, and that the recipe's system takes."""
-    least = 0 if recipe.system == "linear" else 2
+    least = _least(type(recipe.network).model_fields["latent_size"])
     asked = settings.latent_sizes or (recipe.network.latent_size,)
     most = max(1, images - -(-images // 5) - 1)
     possible = sorted({size for size in asked if least <= size <= most})
@@ -128,6 +130,11 @@ def _sizes(settings: ChoiceSettings, recipe: Recipe, *, images: int) -> list[int
         f"out a fifth; {size} was taken: give more images, or smaller sizes in choice.latent_sizes"
     )
     return [size]
+
+
+def _least(field: FieldInfo) -> int:
+    """Return the smallest value that a setting may have."""
+    return next(int(str(limit.ge)) for limit in field.metadata if isinstance(limit, Ge))
 
 
 def _drawn_on(images: int) -> int:

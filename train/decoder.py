@@ -44,7 +44,7 @@ class Decoder(nn.Module):
 
         Args:
             x: (N,C,h,w) maps.
-            images: (N,channels,H,W) in [-1, 1], which they are of.
+            images: (N,channels,H,W) in [-1, 1], the images that the maps were made from.
         """
         places = self.grid_hw[0] * self.grid_hw[1]
         count = max(1, min(len(x), _PLACES_AT_MOST // places))
@@ -52,11 +52,9 @@ class Decoder(nn.Module):
         inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], 1)
         wanted = self._blocks_of(images[:count]).double()
         products = inputs.T @ inputs
-        ridge = (_RIDGE * products.diagonal()[:-1].mean()).clamp(min=_RIDGE) * torch.ones(
-            len(products), dtype=torch.float64
-        )
-        ridge[-1] = 0  # the constant is free
-        solution = torch.linalg.solve(products + torch.diag(ridge), inputs.T @ wanted)
+        # All but the constant are held near zero.
+        products.diagonal()[:-1].add_(max(_RIDGE, _RIDGE * float(products.diagonal()[:-1].mean())))
+        solution = torch.linalg.solve(products, inputs.T @ wanted)
         self._set(solution[:-1].T.reshape(self.blocks.weight.shape), solution[-1])
 
     def _set(self, weight: Tensor, bias: Tensor) -> None:

@@ -35,15 +35,14 @@ class FeatureBatches:
         maps: (V,N,C,h,w) float16.
     """
 
-    def __init__(self, images: Batches, maps: Maps, seed: int) -> None:
+    def __init__(self, images: Batches, maps: Maps) -> None:
         """Take maps from `open_features`.
 
         Args:
-            images: normal images; N is their `epoch_length`.
-            maps: of all copies.
-            seed: of the order.
+            images: normal images; N is their `epoch_length`, and the order is theirs.
+            maps: feature maps of all copies.
         """
-        self.images, self.maps, self.seed = images, maps, seed
+        self.images, self.maps = images, maps
         self.epoch_length = maps.shape[1]
 
     def take(self, stage: str, first: int, count: int, random: torch.Generator) -> Tensor:
@@ -76,7 +75,7 @@ def prepare_representation(representation: Representation, images: Batches, reci
         representation: is changed.
         images: normal training images.
         recipe: with a `backbone`.
-        path: file that keeps them.
+        path: the file that keeps them.
 
     Raises:
         ConfigError: the backbone's weights are missing or damaged.
@@ -103,7 +102,7 @@ def open_features(representation: Representation, images: Batches, recipe: Recip
         representation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _write(partial, representation, images, copies_of(recipe))
         partial.replace(path)
-    return FeatureBatches(images, np.load(path, mmap_mode="r"), recipe.seed)
+    return FeatureBatches(images, np.load(path, mmap_mode="r"))
 
 
 def copies_of(recipe: Recipe) -> int:

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from ganspect.config import NetworkSettings, Recipe, ScoreSettings, SearchSettings, Share
 from ganspect.records import Weighing
 from ganspect.train.compute import Compute
-from ganspect.train.pca_path import PcaPath
+from ganspect.train.pca_path import PcaDecoder, PcaEncoder, PcaPath
 from ganspect.train.representation import map_shape
 from ganspect.train.settings import TrainingSettings
 from ganspect.train.system import StagePlan, System, latent_size_of
@@ -78,8 +78,8 @@ class Linear(System):
         shape = map_shape(recipe)
         if self.pca is None:
             self.pca = PcaPath(math.prod(shape), latent_size_of(recipe))
-        self.generator = _Generator(self.pca, shape)
-        self.encoder: nn.Module = _Encoder(self.pca)
+        self.generator: nn.Module = nn.Sequential(PcaDecoder(self.pca), nn.Unflatten(1, shape))
+        self.encoder: nn.Module = nn.Sequential(nn.Flatten(), PcaEncoder(self.pca))
 
     @property
     def training_settings(self) -> TrainingSettings:
@@ -97,21 +97,3 @@ class Linear(System):
 
     def begin_at_pca(self) -> None:
         """Leave everything as it is: nothing stands beside the PCA."""
-
-
-class _Generator(nn.Module):
-    def __init__(self, path: PcaPath, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.of, self.shape = (path,), shape
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.of[0].decode(latent).reshape(-1, *self.shape)
-
-
-class _Encoder(nn.Module):
-    def __init__(self, path: PcaPath) -> None:
-        super().__init__()
-        self.of = (path,)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.of[0].encode(x.flatten(1))

@@ -40,11 +40,11 @@ class FeatureBaseline:
 
     Attributes:
         name: `pca_features`, `padim` or `patchcore`.
-        scores: (n,) of the test images.
+        scores: (n,) scores of the test images.
         pixel: `auroc` and `aupro` of its heat maps; None where there are no masks.
-        size_bytes: of the backbone and what the detector stores, in float32.
+        size_bytes: bytes of the backbone and of what the detector stores, in float32.
         ms_an_image: median time for the backbone and the detector, one tile at a time; preprocessing left out.
-        images: normal tiles that it was fitted on.
+        images: number of normal tiles that it was fitted on.
     """
 
     name: str
@@ -60,9 +60,9 @@ class FeaturePca(FeatureDetector):
     """A PCA of the maps, its residuals weighed, and scored as the bundle's are.
 
     Attributes:
-        pca: of the normal maps.
-        weights: see `ganspect.pca.squared_lengths`.
-        share: of the places that the score averages.
+        pca: the PCA of the normal maps.
+        weights: as `ganspect.pca.squared_lengths` takes them.
+        share: share of the places that the score averages.
     """
 
     name: ClassVar[str] = "pca_features"
@@ -98,11 +98,11 @@ def feature_baselines(
     """Fit the detectors to the normal training images and judge the test images.
 
     Args:
-        images: of the test, with the data set that they come from.
-        readout: of the bundle, for its features.
-        bundle: in feature space.
-        resampling: for the intervals of pixel metrics.
-        progress: gets a task.
+        images: test images, with the data set that they come from.
+        readout: reads features out of the bundle.
+        bundle: the bundle; one that sees pixels has no such baselines.
+        resampling: makes the intervals of pixel metrics.
+        progress: shows how far this is.
     """
     backbone = bundle.manifest.backbone
     if backbone is None:
@@ -157,7 +157,7 @@ class _Judgement:
 
     Attributes:
         detector: fitted.
-        scores: of the images so far.
+        scores: scores of the images so far, batch by batch.
     """
 
     def __init__(self, detector: FeatureDetector, images: LabelledImages) -> None:
@@ -179,11 +179,10 @@ class _Judgement:
 
     def _add_pixels(self, index: int, distances: Maps) -> None:
         sample = self._images.samples[index]
-        if sample.label == 1 and sample.read_mask is None:
-            return
-        mask = sample.read_mask() if sample.label == 1 and sample.read_mask is not None else None
-        self._table.add(heat_map(distances, self._images.tiles(index)), mask)
-        self._labels.append(sample.label)
+        read_mask = sample.read_mask if sample.label == 1 else None
+        if sample.label == 0 or read_mask is not None:
+            self._table.add(heat_map(distances, self._images.tiles(index)), read_mask and read_mask())
+            self._labels.append(sample.label)
 
 
 def _normal_maps(images: LabelledImages, readout: Readout, progress: Progress, task: TaskID) -> tuple[Maps, Integers]:

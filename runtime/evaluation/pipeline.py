@@ -49,12 +49,11 @@ def evaluate(
     curve: CurvePlan | None,
 ) -> dict[str, Any]:
     """Measure a bundle and write the report; see `ganspect.runtime.evaluation.evaluate_bundle`."""
-    check_options(mode, steps, None)
     require_replaceable(out, marker=MARKER)
     require_writable(out.absolute().parent)
     bundle = open_bundle(bundle_folder)
     bundle.require_calibration()
-    mode_of(bundle, mode, steps)
+    check_options(mode_of(bundle, mode, steps), steps, None)
     dataset = open_test_data(bundle, data, data_path)
     with (
         open_verified(backend, bundle, mode=mode_of(bundle, mode), precision=precision) as engine,

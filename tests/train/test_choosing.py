@@ -87,7 +87,7 @@ class Blocks:
         return self.images.image_of(index)
 
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        raise AssertionError("a choice needs no pictures")
 
 
 def test_textures_are_weighed_by_what_all_places_have_in_common() -> None:
