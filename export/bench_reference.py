@@ -29,8 +29,8 @@ from ganspect.runtime.bench.pool import Pool
 from ganspect.runtime.bench.protocol import Message, reserve_stdout
 from ganspect.runtime.bench.serving import leave_interrupts_to_the_parent, serve
 from ganspect.runtime.rows import start_latents
+from ganspect.train.latents import LatentLayout
 from ganspect.train.run import Run, load_run
-from ganspect.train.system import latent_size_of
 
 _MODES = ("encoder", "search_step", "search")
 
@@ -140,7 +140,7 @@ def require_same_model(run: Run, bundle: Bundle) -> None:
         "system": (recipe.system, manifest.system),
         "image size": (_size(recipe.image.size_hw), _size(manifest.image.size_hw)),
         "channels": (recipe.image.channels, manifest.image.channels),
-        "latent size": (latent_size_of(recipe), manifest.latent.size),
+        "latent size": (LatentLayout.of(recipe).size, manifest.latent.size),
         "network width": (recipe.network.width, manifest.recipe["network"]["width"]),
     }
     for what, (given, expected) in kinds.items():

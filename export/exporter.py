@@ -44,8 +44,9 @@ from ganspect.records import (
 from ganspect.runtime.calibration import calibrate, statistics_frames
 from ganspect.runtime.normal_images import NamedFrame
 from ganspect.scoring import SCORES
+from ganspect.train.latents import LatentLayout
 from ganspect.train.run import Run, load_run
-from ganspect.train.system import System, latent_size_of
+from ganspect.train.system import System
 
 STARTS = "starts.safetensors"
 N_STARTS = 64
@@ -120,7 +121,7 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
     weights.write(folder)
     check_forms(folder)
     random = np.random.default_rng(recipe.seed)
-    normal = random.standard_normal((N_STARTS, latent_size_of(recipe)))
+    normal = random.standard_normal((N_STARTS, system.latent.size))
     starts = (system.latent_mean.numpy() + normal * system.latent_deviation.numpy()).astype(np.float32)
     write_atomically(folder / STARTS, save({"latent": starts}))
 
@@ -161,7 +162,8 @@ def write_manifest(run: Run, folder: Path, parity: Figures) -> None:
 def latent_record(system: System) -> LatentRecord:
     """Return a system's latent space as the manifest holds it."""
     scale = float(system.latent_deviation.square().mean().sqrt())
-    return LatentRecord(size=len(system.latent_deviation), scale=scale)
+    grid_hw = system.latent.grid_hw if system.latent.is_map else None
+    return LatentRecord(size=system.latent.size, grid_hw=grid_hw, scale=scale)
 
 
 def search_record(recipe: Recipe) -> SearchRecord:
@@ -171,7 +173,7 @@ def search_record(recipe: Recipe) -> SearchRecord:
 
 def sizes_of(recipe: Recipe) -> Sizes:
     """Return the sizes that are fixed in the graphs."""
-    return Sizes(recipe.image.size_hw, recipe.image.channels, latent_size_of(recipe))
+    return Sizes(recipe.image.size_hw, recipe.image.channels, LatentLayout.of(recipe).size)
 
 
 def _formulas(system: System, recipe: Recipe) -> Formulas:

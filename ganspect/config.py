@@ -6,7 +6,7 @@ A system adds its own settings by subclassing `Recipe` with another type for `tr
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import Field, model_validator
@@ -21,6 +21,7 @@ LARGEST_SIDE = 512
 Side = Annotated[int, Field(ge=LEAST_SIDE, le=LARGEST_SIDE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+LatentKind: TypeAlias = Literal["vector", "map"]
 
 
 class ImageSettings(Section):
@@ -90,6 +91,7 @@ class ChoiceSettings(Section):
     """What is chosen for a run by defects that are drawn on held-out normal images, before it is trained.
 
     Attributes:
+        latents: candidates for `network.latent`. Empty: the recipe's own.
         latent_sizes: candidates for `network.latent_size`; 0 is the mean alone. Those that a fold's images cannot have
             are left out; where all are, the largest possible size is taken, and said. Empty: the recipe's own.
         weighings: candidates for `score.weighing`.
@@ -97,6 +99,7 @@ class ChoiceSettings(Section):
         images: normal images that defects are drawn on, at most.
     """
 
+    latents: tuple[LatentKind, ...] = ()
     latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128)
     weighings: tuple[Weighing, ...] = Field(default=("place", "pooled", "plain"), min_length=1)
     shares: tuple[Share, ...] = Field(default=(0.01, 0.05), min_length=1)
@@ -108,14 +111,20 @@ class NetworkSettings(Section):
 
     Attributes:
         width: channels of the layer next to the image, doubled with each halving up to 8 times (64: the paper's).
-        latent_size: D, the length of a latent.
+        latent: `vector` for parts that lie alike in every frame, or `map` for textures and parts that move: a latent
+            for each block of `latent_stride` places, from convolutions that see only what is near.
+        latent_size: length of a latent; of a map, at each of its places.
+        latent_stride: side of the block that a place of a map of latents stands for, in places of x (in pixels without
+            a backbone).
         feature_levels: halvings after which the discriminator's activations are taken as f; absent: after all.
         linear_path: a linear map beside the convolutions of generator and encoder, started at the PCA of the training
             images, in place of batch norm and tanh; for aligned parts.
     """
 
     width: Annotated[int, Field(ge=4, le=256)] = 64
+    latent: LatentKind = "vector"
     latent_size: Annotated[int, Field(ge=2, le=2048)] = 128
+    latent_stride: Literal[2, 4, 8, 16] = 4
     feature_levels: Positive | None = None
     linear_path: bool = False
 
@@ -230,6 +239,12 @@ class Recipe(Section):
         if self.backbone is not None and self.network.linear_path:
             raise ValueError(
                 "network.linear_path is for pixels; with a backbone a PCA is there by itself: leave it out"
+            )
+        kinds = {self.network.latent, *(self.choice.latents if self.choice else ())}
+        if self.network.linear_path and "map" in kinds:
+            raise ValueError(
+                "network.linear_path joins every pixel with every latent, which a map of latents cannot have; leave it "
+                "out, or set network.latent to vector"
             )
         return self
 

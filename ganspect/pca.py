@@ -4,18 +4,19 @@ A residual weighed by its covariance tells a defect from what merely varies. But
 that a PCA was fitted on is too small: the PCA has learnt part of their noise. So images are put in folds, and each
 fold's residuals come from a PCA of the others.
 
-    gram = Gram(rows, groups)
+    gram = Gram(maps, groups)
     pca = gram.pca(64)
     for fold in gram.folds(64):
         residuals = fold.residuals(fold.left_out, size=64)
 
-Everything goes through the matrix of inner products between images: a feature map has 50,000 values, a data set some
-hundred images. NumPy only, since training and evaluation both need it and one of them has no PyTorch.
+Here a PCA is of whole maps; `ganspect.block_pca` has that of their blocks. Everything goes through the matrix of inner
+products between images: a feature map has 50,000 values, a data set some hundred images. NumPy only, since training and
+evaluation both need it and one of them has no PyTorch.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -53,24 +54,74 @@ class Pca:
     deviations: Rows
 
 
+class Others(NamedTuple):
+    """Maps beside those that PCAs are fitted to.
+
+    Attributes:
+        rows: (m,F) float32.
+        products: (m,n) their inner products with the rows that PCAs are fitted to; None where nothing needs them.
+    """
+
+    rows: Rows
+    products: Doubles | None = None
+
+
+class FoldOfPcas(Protocol):
+    """A part of the images, and PCAs of the others."""
+
+    @property
+    def left_out(self) -> Integers:
+        """Return the indices of the part's rows, (m,)."""
+
+    def residuals(self, index: Integers, size: int) -> Maps:
+        """Return what a PCA of the other images leaves of some of the rows, (m,...) float32 of their shape.
+
+        Args:
+            index: (m,) indices of the rows.
+            size: number of components; 0: only the mean is taken away.
+        """
+
+    def residuals_of(self, others: Others, index: Integers, size: int) -> Maps:
+        """Return the same of some of other rows, (m,...)."""
+
+
+class Pcas(Protocol):
+    """PCAs of all images or of all but a fold, of whatever kind."""
+
+    @property
+    def variance(self) -> float:
+        """Return the variance of all values."""
+
+    def pca(self, most: int) -> Pca:
+        """Return the PCA of all images, with at most `most` components."""
+
+    def folds(self, most: int) -> Iterator[FoldOfPcas]:
+        """Yield the folds, their PCAs with at most `most` components."""
+
+    def others(self, maps: Maps) -> Others:
+        """Return other maps, (m,...) float32, with what folds need to judge them."""
+
+
 class Gram:
     """Inner products between rows, from which PCAs of all or some of the rows follow.
 
     Attributes:
         rows: (n,F) float32.
+        shape: of what a row holds: (F,) or (C,h,w).
         groups: (n,) which image each row shows; rows of one image (it and its mirror images, say) stay in one fold.
         products: (n,n) float64.
         variance: the variance of all values of all rows.
     """
 
-    def __init__(self, rows: Rows, groups: Integers | None = None) -> None:
+    def __init__(self, maps: Maps, groups: Integers | None = None) -> None:
         """Compute the products, in double precision.
 
         Args:
-            rows: (n,F) float32, n at least 1.
+            maps: (n,F) or (n,C,h,w) float32, n at least 1.
             groups: (n,) int64; None: each row is an image of its own.
         """
-        self.rows = rows
+        rows = maps.reshape(len(maps), -1)
+        self.rows, self.shape = rows, maps.shape[1:]
         self.groups = np.arange(len(rows)) if groups is None else groups
         # About the mean of all, so that no digits are lost to an offset that the rows share.
         self._offset = rows.mean(0, dtype=np.float64).astype(np.float32)
@@ -84,19 +135,14 @@ class Gram:
         return Pca(mean, basis.components(), basis.deviations.astype(np.float32))
 
     def folds(self, most: int) -> Iterator["Fold"]:
-        """Yield the folds: `FOLDS` of them, or as many as there are images, dealt out in the order of their groups.
+        """Yield the folds (see `dealt_out`), their PCAs with at most `most` components."""
+        for left_out in dealt_out(self.groups):
+            yield Fold(self, left_out, most)
 
-        Args:
-            most: the largest number of components that their PCAs can have.
-        """
-        images, order = np.unique(self.groups, return_inverse=True)
-        count = min(FOLDS, len(images))
-        for index in range(count):
-            yield Fold(self, np.flatnonzero(order % count == index), most)
-
-    def products_with(self, rows: Rows) -> Doubles:
-        """Return the inner products (m,n) of any (m,F) rows with the rows here."""
-        return self._between(rows, self.rows)
+    def others(self, maps: Maps) -> Others:
+        """Return other rows or maps, as those here, with what folds need to judge them."""
+        rows = maps.reshape(len(maps), -1)
+        return Others(rows, self._between(rows, self.rows))
 
     def _between(self, left: Rows, right: Rows) -> Doubles:
         products = np.zeros((len(left), len(right)))
@@ -154,18 +200,24 @@ class Fold:
         # With a single image there are no others.
         self._basis = _Basis(gram, others if len(others) else left_out, most)
 
-    def residuals(self, index: Integers, size: int) -> Rows:
-        """Return what a PCA of the other images leaves of some of the gram's rows, (m,F) float32.
+    def residuals(self, index: Integers, size: int) -> Maps:
+        """Return what a PCA of the other images leaves of some of the gram's rows; see `FoldOfPcas`."""
+        return self.residuals_of(Others(self._gram.rows, self._gram.products), index, size)
 
-        Args:
-            index: (m,) indices of the rows.
-            size: number of components; 0: only the mean is taken away.
-        """
-        return self._basis.residuals(self._gram.rows[index], self._gram.products[index], size)
+    def residuals_of(self, others: Others, index: Integers, size: int) -> Maps:
+        """Return the same of some of other rows, from `Gram.others`."""
+        if others.products is None:
+            raise ValueError("the inner products with the gram's rows are missing; take others from Gram.others")
+        residuals = self._basis.residuals(others.rows[index], others.products[index], size)
+        return residuals.reshape(-1, *self._gram.shape)
 
-    def residuals_of(self, rows: Rows, products: Doubles, size: int) -> Rows:
-        """Return the same of any (m,F) rows, with `Gram.products_with` of them, (m,n)."""
-        return self._basis.residuals(rows, products, size)
+
+def dealt_out(groups: Integers) -> Iterator[Integers]:
+    """Yield the rows of each fold: `FOLDS` of them, or as many as there are images, dealt out in the groups' order."""
+    images, order = np.unique(groups, return_inverse=True)
+    count = min(FOLDS, len(images))
+    for index in range(count):
+        yield np.flatnonzero(order % count == index)
 
 
 def _centred(values: Doubles, axis: int) -> Doubles:
@@ -237,21 +289,18 @@ def weights_of(scatter: Scatter, weighing: Weighing, variance: float) -> Maps | 
     return whitener(covariances + FLOOR * max(variance, _LEAST_VARIANCE) * np.eye(covariances.shape[1]))
 
 
-def cross_fitted_weights(gram: Gram, shape: tuple[int, ...], size: int, weighing: Weighing) -> Maps | None:
+def cross_fitted_weights(pcas: Pcas, size: int, weighing: Weighing) -> Maps | None:
     """Return the weights of what PCAs leave of images that they were not fitted on; see `weights_of`.
 
     Args:
-        gram: inner products of normal images.
-        shape: (C,h,w), the shape of a row.
+        pcas: of normal images.
         size: number of components of the PCAs.
         weighing: see `weights_of`.
     """
     if weighing == "plain":
         return None
-    scatter = Scatter.sum(
-        Scatter.of(fold.residuals(fold.left_out, size).reshape(-1, *shape)) for fold in gram.folds(size)
-    )
-    return weights_of(scatter, weighing, gram.variance)
+    scatter = Scatter.sum(Scatter.of(fold.residuals(fold.left_out, size)) for fold in pcas.folds(size))
+    return weights_of(scatter, weighing, pcas.variance)
 
 
 def whitener(covariances: Doubles) -> Maps:

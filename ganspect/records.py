@@ -66,10 +66,12 @@ class LatentRecord(Record):
     """The latent space: length, and the prior that the generator was trained on.
 
     `scale` is the prior's deviation, the root of its mean square over dimensions where they differ; random starts, each
-    dimension by its own mean and deviation, are stored beside the graphs.
+    dimension by its own mean and deviation, are stored beside the graphs. `grid_hw` are the places of a map of latents,
+    whose rows are by channels, then rows, then columns; None: latents are vectors.
     """
 
     size: Annotated[int, Field(ge=1, le=1_000_000)]
+    grid_hw: tuple[Side, Side] | None = None
     prior: Literal["normal"] = "normal"
     scale: float = 1.0
 

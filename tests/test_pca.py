@@ -96,9 +96,9 @@ def test_rows_that_are_not_among_the_grams_leave_the_same_residuals(size: int) -
     gram, others = Gram(rows_of(20)), rows_of(7, seed=5)
     fold = next(iter(gram.folds(8)))
     kept = np.setdiff1d(np.arange(20), fold.left_out)
-    found = fold.residuals_of(others, gram.products_with(others), size)
+    found = fold.residuals_of(gram.others(others), np.arange(7), size)
     np.testing.assert_allclose(found, direct_residuals(gram.rows[kept], others, size), atol=2e-4)
-    of_own = fold.residuals_of(gram.rows, gram.products_with(gram.rows), size)
+    of_own = fold.residuals_of(gram.others(gram.rows), np.arange(20), size)
     np.testing.assert_allclose(of_own, fold.residuals(np.arange(20), size), atol=1e-4)
 
 
@@ -164,7 +164,7 @@ def test_with_many_images_weights_stand_for_the_true_covariances() -> None:
 @pytest.mark.parametrize("weighing", ["place", "pooled"])
 def test_fewer_images_than_channels_still_give_weights(weighing: Weighing) -> None:
     rows = rows_of(4, values=20 * 6)
-    weights = cross_fitted_weights(Gram(rows), (20, 3, 2), 2, weighing)
+    weights = cross_fitted_weights(Gram(rows.reshape(-1, 20, 3, 2)), 2, weighing)
     assert weights is not None
     assert weights.shape == ((6 if weighing == "place" else 1), 20, 20)
     assert np.isfinite(squared_lengths(rows.reshape(4, 20, 3, 2), weights)).all()
@@ -187,7 +187,7 @@ def test_the_variance_that_the_floor_is_measured_by_is_that_of_all_values() -> N
 
 @pytest.mark.parametrize("count", [1, 6])
 def test_images_without_contrast_give_finite_weights(count: int) -> None:
-    weights = cross_fitted_weights(Gram(np.full((count, VALUES), -1, np.float32)), SHAPE, 2, "place")
+    weights = cross_fitted_weights(Gram(np.full((count, *SHAPE), -1, np.float32)), 2, "place")
     assert weights is not None
     assert np.isfinite(weights).all()
 
@@ -214,7 +214,7 @@ def test_plain_lengths_are_means_of_squares() -> None:
     residuals = rows_of(4).reshape(-1, *SHAPE)
     np.testing.assert_allclose(squared_lengths(residuals, None), np.square(residuals).mean(1), rtol=1e-6)
     assert weights_of(Scatter.of(residuals), "plain", 1.0) is None
-    assert cross_fitted_weights(Gram(rows_of(9)), SHAPE, 2, "plain") is None
+    assert cross_fitted_weights(Gram(rows_of(9)), 2, "plain") is None
 
 
 def test_rows_and_columns_of_places_keep_their_order() -> None:
@@ -248,7 +248,7 @@ def test_weights_come_from_images_that_the_pca_has_not_seen(weighing: Weighing) 
         centred = rows - fitted.mean
         return np.asarray(centred - centred @ fitted.components.T @ fitted.components).reshape(-1, *SHAPE)
 
-    cross_fitted = cross_fitted_weights(gram, SHAPE, size, weighing)
+    cross_fitted = cross_fitted_weights(Gram(gram.rows.reshape(-1, *SHAPE)), size, weighing)
     in_sample = weights_of(Scatter.of(left(gram.rows)), weighing, gram.variance)
     far = [float(squared_lengths(left(new), weights).mean()) for weights in (cross_fitted, in_sample)]
     assert 0.6 < far[0] < 1.1
@@ -259,7 +259,9 @@ def test_weights_of_mirrored_images_follow_their_groups() -> None:
     """Copies in other folds would let each PCA see what it is judged on."""
     rows = np.concatenate([rows_of(31)] * 2)
     groups = np.tile(np.arange(31), 2)
-    kept, spread = (cross_fitted_weights(Gram(rows, given), SHAPE, 20, "pooled") for given in (groups, None))
+    kept, spread = (
+        cross_fitted_weights(Gram(rows.reshape(-1, *SHAPE), given), 20, "pooled") for given in (groups, None)
+    )
     assert kept is not None
     assert spread is not None
     assert np.abs(spread).mean() > 1.3 * np.abs(kept).mean()

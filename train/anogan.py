@@ -75,13 +75,13 @@ class Anogan(System):
         super().__init__(recipe)
         pyramid, network = Pyramid.of(recipe), recipe.network
         self.recipe: AnoganRecipe = recipe
-        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+        self.generator = Generator(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
         self.features = Features(pyramid, network.feature_levels, batch_norm=True)
         self.head = Head(pyramid, network.feature_levels, batch_norm=True)
         initialise_as_dcgan(self)
         self.encoder = None
         if recipe.training.encoder.steps:
-            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+            self.encoder = Encoder(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
 
     @classmethod
     def has_encoder(cls, recipe: Recipe) -> bool:

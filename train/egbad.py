@@ -74,6 +74,8 @@ class EgbadRecipe(Recipe):
                 f"network.layout 'mnist' is for 28x28 grey images, image is {height}x{width} with "
                 f"{self.image.channels} channels; use dcgan"
             )
+        if self.network.layout == "mnist" and self.network.latent == "map":
+            raise ValueError("network.layout 'mnist' has latents that are vectors; use dcgan for a map of latents")
         if self.network.layout == "mnist" and self.network.linear_path:
             raise ValueError("network.layout 'mnist' has no linear path; use dcgan, or leave network.linear_path out")
         if self.network.feature_levels is not None:
@@ -102,10 +104,10 @@ class Egbad(System):
             self.encoder: nn.Module = mnist_encoder(network.latent_size)
             self.features: nn.Module = mnist_pairs(network.latent_size, dropout=network.dropout)
         else:
-            self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
-            self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
-            self.features = pyramid_pairs(pyramid, network.latent_size, dropout=network.dropout)
-        self.head = PairHead()
+            self.generator = Generator(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
+            self.encoder = Encoder(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
+            self.features = pyramid_pairs(pyramid, self.latent, dropout=network.dropout)
+        self.head = PairHead(of_maps=self.latent.is_map)
         initialise_as_dcgan(self)
 
     @property

@@ -75,10 +75,10 @@ class Fanogan(System):
         pyramid = Pyramid.of(recipe)
         self.recipe: FanoganRecipe = recipe
         network = recipe.network
-        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+        self.generator = Generator(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
         self.features = Features(pyramid, network.feature_levels, batch_norm=False)
         self.head = Head(pyramid, network.feature_levels, batch_norm=False)
-        self.encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+        self.encoder = Encoder(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
 
     @property
     def training_settings(self) -> TrainingSettings:

@@ -58,9 +58,9 @@ class Ganomaly(System):
         super().__init__(recipe)
         self.recipe: GanomalyRecipe = recipe
         network, pyramid = recipe.network, Pyramid.of(recipe)
-        self.generator = Generator(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
-        self.encoder: Encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
-        self.second_encoder = Encoder(pyramid, network.latent_size, linear_path=network.linear_path, pca=self.pca)
+        self.generator = Generator(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
+        self.encoder: Encoder = Encoder(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
+        self.second_encoder = Encoder(pyramid, self.latent, linear_path=network.linear_path, pca=self.pca)
         self.features = Features(pyramid, network.feature_levels, batch_norm=True)
         self.head = Head(pyramid, network.feature_levels, batch_norm=True)
         initialise_as_dcgan(self)

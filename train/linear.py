@@ -7,7 +7,6 @@ residuals the usual PCA; between them lies what is best for most parts. It is wh
 feature space, what they must beat, and a bundle like theirs: exported, searched, verified and run in the same way.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -18,9 +17,8 @@ from ganspect.config import NetworkSettings, Recipe, ScoreSettings, SearchSettin
 from ganspect.records import Weighing
 from ganspect.train.compute import Compute
 from ganspect.train.pca_path import PcaDecoder, PcaEncoder, PcaPath
-from ganspect.train.representation import map_shape
 from ganspect.train.settings import TrainingSettings
-from ganspect.train.system import StagePlan, System, latent_size_of
+from ganspect.train.system import StagePlan, System
 
 
 class LinearNetwork(NetworkSettings):
@@ -75,11 +73,10 @@ class Linear(System):
         """Build both with zeros."""
         super().__init__(recipe)
         self.recipe: LinearRecipe = recipe
-        shape = map_shape(recipe)
         if self.pca is None:
-            self.pca = PcaPath(math.prod(shape), latent_size_of(recipe))
-        self.generator: nn.Module = nn.Sequential(PcaDecoder(self.pca), nn.Unflatten(1, shape))
-        self.encoder: nn.Module = nn.Sequential(nn.Flatten(), PcaEncoder(self.pca))
+            self.pca = PcaPath(self.latent)
+        self.generator: nn.Module = PcaDecoder(self.pca)
+        self.encoder: nn.Module = PcaEncoder(self.pca)
 
     @property
     def training_settings(self) -> TrainingSettings:

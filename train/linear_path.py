@@ -74,7 +74,7 @@ def let_convolutions_start_near_zero(generator: nn.Module, encoder: nn.Module | 
 
 
 def _fade(network: nn.Module, share: float) -> None:
-    last = [layer for layer in network.modules() if isinstance(layer, nn.ConvTranspose2d | nn.Linear)]
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
     layer = [layer for layer in last if not isinstance(layer, LinearPath)][-1]
     layer.weight.mul_(share)
     if layer.bias is not None:

@@ -8,12 +8,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganspect.train.networks import Pyramid, descent
+from ganspect.train.latents import LatentLayout
+from ganspect.train.networks import Pyramid, descent, enlargement
 
 JOINT_SIZE = 1024
 """Units of the layer that sees image and latent together; its activations are the features f."""
 
 LATENT_BRANCH_SIZE = 512
+
+JOINT_SIZE_OF_MAPS, LATENT_BRANCH_SIZE_OF_MAPS = 256, 128
+"""The same where latents are maps: the layers stand at every place, and see one block of the image each."""
+
 _MNIST_HW = (28, 28)
 _MNIST_SLOPE = 0.1
 
@@ -21,24 +26,21 @@ _MNIST_SLOPE = 0.1
 class PairFeatures(nn.Module):
     """f(x, z): convolutions of the image and a layer of the latent, joined in one layer (EGBAD, appendix)."""
 
-    def __init__(self, image: nn.Sequential, flat: int, latent_size: int, *, slope: float, dropout: float) -> None:
-        """Build it with PyTorch's initial weights.
+    def __init__(self, image: nn.Sequential, latent: nn.Sequential, joint: nn.Sequential, *, dropout: float) -> None:
+        """Put the branches together.
 
         Args:
-            image: (N,C,H,W) to (N,flat).
-            flat: its width.
-            latent_size: D.
-            slope: of LeakyReLU.
+            image: (N,C,H,W) to (N,F) activations; with maps of latents to (N,F,h,w), h and w their places.
+            latent: (N,D) to (N,L) or (N,L,h,w).
+            joint: (N,F+L) or (N,F+L,h,w) to the features f.
             dropout: share of the activations of the three branches that training leaves out.
         """
         super().__init__()
-        self.image = image
-        self.latent = nn.Sequential(nn.Linear(latent_size, LATENT_BRANCH_SIZE), nn.LeakyReLU(slope))
-        self.joint = nn.Sequential(nn.Linear(flat + LATENT_BRANCH_SIZE, JOINT_SIZE), nn.LeakyReLU(slope))
+        self.image, self.latent, self.joint = image, latent, joint
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, image: Tensor, latent: Tensor) -> Tensor:
-        """Turn (N,C,H,W) images in [-1, 1] and (N,D) latents into (N,1024) activations."""
+        """Turn (N,C,H,W) images in [-1, 1] and (N,D) latents into (N,J) activations, with maps (N,J,h,w)."""
         branches = [self.dropout(self.image(image)), self.dropout(self.latent(latent))]
         features: Tensor = self.dropout(self.joint(torch.cat(branches, 1)))
         return features
@@ -47,19 +49,43 @@ class PairFeatures(nn.Module):
 class PairHead(nn.Linear):
     """The last layer of a discriminator of pairs: features to one logit."""
 
-    def __init__(self) -> None:
-        """Build it with PyTorch's initial weights."""
-        super().__init__(JOINT_SIZE, 1)
+    def __init__(self, *, of_maps: bool = False) -> None:
+        """Build it with PyTorch's initial weights, for activations of vectors or of maps of latents."""
+        super().__init__(JOINT_SIZE_OF_MAPS if of_maps else JOINT_SIZE, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn (N,1024) activations into (N,) logits, higher for (x, E(x))."""
+        """Turn (N,J) or (N,J,h,w) activations into (N,) logits, higher for (x, E(x)); of places, their mean."""
+        if features.ndim > 2:
+            features = features.flatten(2).mean(2)
         return super().forward(features)[:, 0]
 
 
-def pyramid_pairs(pyramid: Pyramid, latent_size: int, *, dropout: float) -> PairFeatures:
+def pyramid_pairs(pyramid: Pyramid, latent: LatentLayout, *, dropout: float) -> PairFeatures:
     """Return a discriminator of pairs whose image branch is DCGAN's discriminator."""
-    image = nn.Sequential(*descent(pyramid, batch_norm=True), nn.Flatten())
-    return PairFeatures(image, pyramid.flat_top, latent_size, slope=0.2, dropout=dropout)
+    if not latent.is_map:
+        image = nn.Sequential(*descent(pyramid, batch_norm=True), nn.Flatten())
+        return _pairs_of_vectors(image, pyramid.flat_top, latent.size, slope=0.2, dropout=dropout)
+    width = LATENT_BRANCH_SIZE_OF_MAPS
+    return PairFeatures(
+        nn.Sequential(*enlargement(pyramid), *descent(pyramid, batch_norm=True)),
+        nn.Sequential(
+            nn.Unflatten(1, (latent.channels, *latent.grid_hw)), nn.Conv2d(latent.channels, width, 1), nn.LeakyReLU(0.2)
+        ),
+        nn.Sequential(nn.Conv2d(pyramid.widths[-1] + width, JOINT_SIZE_OF_MAPS, 1), nn.LeakyReLU(0.2)),
+        dropout=dropout,
+    )
+
+
+def _pairs_of_vectors(
+    image: nn.Sequential, flat: int, latent_size: int, *, slope: float, dropout: float
+) -> PairFeatures:
+    """Return a discriminator of pairs from its image branch, (N,C,H,W) to (N,flat)."""
+    return PairFeatures(
+        image,
+        nn.Sequential(nn.Linear(latent_size, LATENT_BRANCH_SIZE), nn.LeakyReLU(slope)),
+        nn.Sequential(nn.Linear(flat + LATENT_BRANCH_SIZE, JOINT_SIZE), nn.LeakyReLU(slope)),
+        dropout=dropout,
+    )
 
 
 def mnist_pairs(latent_size: int, *, dropout: float) -> PairFeatures:
@@ -72,7 +98,7 @@ def mnist_pairs(latent_size: int, *, dropout: float) -> PairFeatures:
         nn.LeakyReLU(_MNIST_SLOPE),
         nn.Flatten(),
     )
-    return PairFeatures(image, 64 * 7 * 7, latent_size, slope=_MNIST_SLOPE, dropout=dropout)
+    return _pairs_of_vectors(image, 64 * 7 * 7, latent_size, slope=_MNIST_SLOPE, dropout=dropout)
 
 
 def mnist_generator(latent_size: int) -> nn.Sequential:

@@ -1,43 +1,42 @@
 """The PCA that networks in feature space start from and keep: G(z) = W z + mean + convolutions, E its inverse + more.
 
 Generator and encoder share one matrix, which no training changes: a map has 50,000 values, and a matrix for each of
-them, trained, would be most of a bundle. Latents are whitened by half, as in `ganspect.train.linear_path`.
+them, trained, would be most of a bundle. Latents are whitened by half, as in `ganspect.train.linear_path`. With a map
+of latents the PCA is that of the blocks that its places stand for, the same at every place.
 """
 
 import torch
 from torch import Tensor, nn
 
 from ganspect.pca import Pca
+from ganspect.train.latents import LatentLayout
 
 
 class PcaPath(nn.Module):
-    """A PCA between latents (N,D) and rows of values (N,F).
+    """A PCA between latents (N,D) and x (N,C,h,w).
 
     Attributes:
-        basis: (F,D) float16, components as columns, each times the root of its deviation; zero beyond those there are.
+        layout: which part of a latent stands for which block of x.
+        basis: (F,d) float16, components as columns, each times the root of its deviation; zero beyond those there are.
         mean: (F,) float32.
-        scale: (D,) float32, 1 / deviation.
+        scale: (d,) float32, 1 / deviation.
     """
 
     basis: Tensor
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, values: int, latent_size: int) -> None:
-        """Build it with zeros.
-
-        Args:
-            values: F.
-            latent_size: D, at least 1.
-        """
+    def __init__(self, layout: LatentLayout) -> None:
+        """Build it with zeros; F and d are those of the layout's blocks and places."""
         super().__init__()
-        self.register_buffer("basis", torch.zeros(values, latent_size, dtype=torch.float16))
-        self.register_buffer("mean", torch.zeros(values))
-        self.register_buffer("scale", torch.ones(latent_size))
+        self.layout = layout
+        self.register_buffer("basis", torch.zeros(layout.block_values, layout.channels, dtype=torch.float16))
+        self.register_buffer("mean", torch.zeros(layout.block_values))
+        self.register_buffer("scale", torch.ones(layout.channels))
 
     @torch.no_grad()
     def set(self, pca: Pca) -> Tensor:
-        """Take a PCA with at most D components.
+        """Take a PCA of blocks with at most d components.
 
         Returns:
             (D,) deviation of each latent; 1 for latents beyond the PCA's components.
@@ -49,17 +48,18 @@ class PcaPath(nn.Module):
         self.scale.fill_(1)[:count] = 1 / torch.from_numpy(pca.deviations)
         deviations = torch.ones_like(self.scale)
         deviations[:count] = half
-        return deviations
+        return deviations.repeat_interleave(self.layout.places)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Return (N,F) values of (N,D) latents, in float32 whatever the precision."""
+        """Return (N,C,h,w) of x of (N,D) latents, in float32 whatever the precision."""
         with torch.autocast(latent.device.type, enabled=False):
-            return latent.float() @ self.basis.float().T + self.mean
+            return self.layout.of_blocks(self.layout.at_places(latent.float()) @ self.basis.float().T + self.mean)
 
-    def encode(self, values: Tensor) -> Tensor:
-        """Return (N,D) latents of (N,F) values, in float32 whatever the precision."""
-        with torch.autocast(values.device.type, enabled=False):
-            return ((values.float() - self.mean) @ self.basis.float()) * self.scale
+    def encode(self, x: Tensor) -> Tensor:
+        """Return (N,D) latents of (N,C,h,w) of x, in float32 whatever the precision."""
+        with torch.autocast(x.device.type, enabled=False):
+            blocks = self.layout.blocks(x.float()) - self.mean
+            return self.layout.of_places((blocks @ self.basis.float()) * self.scale)
 
 
 class PcaDecoder(nn.Module):
@@ -71,7 +71,7 @@ class PcaDecoder(nn.Module):
         self.of = (path,)  # in a tuple, PyTorch does not take it for a part of this module
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Turn (N,D) latents into (N,F) values."""
+        """Turn (N,D) latents into (N,C,h,w) of x."""
         return self.of[0].decode(latent)
 
 
@@ -83,6 +83,6 @@ class PcaEncoder(nn.Module):
         super().__init__()
         self.of = (path,)
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Turn (N,F) values into (N,D) latents."""
-        return self.of[0].encode(values)
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (N,C,h,w) of x into (N,D) latents."""
+        return self.of[0].encode(x)

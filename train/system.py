@@ -4,7 +4,6 @@ Adding a system is one file with a subclass of `System` (and a YAML recipe); not
 runtime/ asks which system it is.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,16 +12,18 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ganspect.block_pca import pcas_of
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
-from ganspect.pca import Gram, cross_fitted_weights
+from ganspect.pca import cross_fitted_weights
 from ganspect.scoring import SCORES, Match, Need, ScoreWeights, residual_map
 from ganspect.train.compute import Compute
 from ganspect.train.decoder import Decoder
 from ganspect.train.distance import Distance
+from ganspect.train.latents import LatentLayout
 from ganspect.train.linear_path import LARGEST_SAMPLE, let_convolutions_start_near_zero, start_at_pca
 from ganspect.train.pca_path import PcaPath
-from ganspect.train.representation import Representation, map_shape
+from ganspect.train.representation import Representation
 from ganspect.train.settings import TrainingSettings
 
 View: TypeAlias = Literal["features", "logit", "code"]
@@ -141,6 +142,7 @@ class System(nn.Module, ABC):
         views: what `see` gives, perhaps nothing; scores that need another cannot be computed.
         anchored: whether what it sees in an image depends on E(x) too (a discriminator of pairs).
         recipe: the settings.
+        latent: what a latent is: a vector, or a map.
         representation: images in [-1, 1] to x; None: x is the image.
         decoder: x to a picture of it; None: x is one.
         pca: what generator and encoder keep from their start in feature space; None in pixels.
@@ -159,6 +161,7 @@ class System(nn.Module, ABC):
     anchored: ClassVar[bool] = False
 
     recipe: Recipe
+    latent: LatentLayout
     representation: Representation | None
     decoder: Decoder | None
     pca: PcaPath | None
@@ -174,13 +177,13 @@ class System(nn.Module, ABC):
         """Build the networks with initial weights drawn from PyTorch's generator."""
         super().__init__()
         self.recipe = recipe
-        size = latent_size_of(recipe)
-        self.register_buffer("latent_mean", torch.zeros(size))
-        self.register_buffer("latent_deviation", torch.ones(size))
+        self.latent = LatentLayout.of(recipe)
+        self.register_buffer("latent_mean", torch.zeros(self.latent.size))
+        self.register_buffer("latent_deviation", torch.ones(self.latent.size))
         in_features = recipe.backbone is not None
         self.representation = Representation(recipe) if in_features else None
         self.decoder = Decoder(recipe) if in_features else None
-        self.pca = PcaPath(math.prod(map_shape(recipe)), size) if in_features else None
+        self.pca = PcaPath(self.latent) if in_features else None
         self.distance = None if recipe.score.weighing is None else Distance(recipe)
 
     @property
@@ -206,13 +209,13 @@ class System(nn.Module, ABC):
         views, index = images.views(LARGEST_SAMPLE)
         if self.recipe.network.linear_path:
             self.latent_deviation.copy_(start_at_pca(self.generator, self.encoder, views))
-        gram = Gram(views.flatten(1).numpy(), images.image_of(index).numpy())
+        pcas = pcas_of(views.numpy(), images.image_of(index).numpy(), self.latent.stride)
         if self.pca is not None:
-            self.latent_deviation.copy_(self.pca.set(gram.pca(self.recipe.network.latent_size)))
+            self.latent_deviation.copy_(self.pca.set(pcas.pca(self.recipe.network.latent_size)))
             self.begin_at_pca()
         if self.distance is not None:
             size, weighing = self.recipe.network.latent_size, self.recipe.score.weighing or "plain"
-            self.distance.set(cross_fitted_weights(gram, map_shape(self.recipe), size, weighing))
+            self.distance.set(cross_fitted_weights(pcas, size, weighing))
         if self.decoder is not None:
             self.decoder.fit(*images.pairs(LARGEST_SAMPLE))
 
@@ -317,11 +320,6 @@ def matched(image: Tensor, seen: Seen, reconstruction: Tensor, seen_in_it: Seen,
         reconstruction_logit=seen_in_it.logit,
         reconstruction_code=seen_in_it.code,
     )
-
-
-def latent_size_of(recipe: Recipe) -> int:
-    """Return D, the length of a latent: at least 1, since graphs have no empty inputs."""
-    return max(1, recipe.network.latent_size)
 
 
 def weights_of(recipe: Recipe) -> ScoreWeights:

@@ -13,10 +13,11 @@ from typing import ClassVar
 import numpy as np
 from rich.progress import Progress, TaskID
 
+from ganspect.block_pca import block_residuals, pcas_of
 from ganspect.bundle import Bundle
 from ganspect.errors import ImageError
 from ganspect.opencv import cv2
-from ganspect.pca import Gram, Integers, Pca, cross_fitted_weights, means_of_three, squared_lengths
+from ganspect.pca import Integers, Pca, cross_fitted_weights, means_of_three, squared_lengths
 from ganspect.preprocess import Tiles, stitch, to_tiles
 from ganspect.records import Weighing
 from ganspect.runtime.evaluation.bootstrap import Floats, Interval, Resampling
@@ -61,6 +62,7 @@ class FeaturePca(FeatureDetector):
 
     Attributes:
         pca: the PCA of the normal maps.
+        stride: side of the blocks whose PCA it is, as in a bundle with a map of latents; None: that of whole maps.
         weights: as `ganspect.pca.squared_lengths` takes them.
         share: share of the places that the score averages.
     """
@@ -68,17 +70,24 @@ class FeaturePca(FeatureDetector):
     name: ClassVar[str] = "pca_features"
 
     pca: Pca
+    stride: int | None
     weights: Maps | None
     share: float
 
     @classmethod
     def fit(
-        cls, normal: Maps, image_of: Integers, *, components: int, weighing: Weighing, share: float
+        cls,
+        normal: Maps,
+        image_of: Integers,
+        *,
+        components: int,
+        weighing: Weighing,
+        share: float,
+        stride: int | None = None,
     ) -> "FeaturePca":
         """Fit it to (N,C,h,w) maps of images (N,); weights come from images that a PCA was not fitted on."""
-        gram = Gram(normal.reshape(len(normal), -1), image_of)
-        weights = cross_fitted_weights(gram, normal.shape[1:], components, weighing)
-        return cls(gram.pca(components), weights, share)
+        pcas = pcas_of(normal, image_of, stride)
+        return cls(pcas.pca(components), stride, cross_fitted_weights(pcas, components, weighing), share)
 
     @property
     def size_bytes(self) -> int:
@@ -86,10 +95,15 @@ class FeaturePca(FeatureDetector):
         return 4 * (self.pca.components.size + self.pca.mean.size + (0 if self.weights is None else self.weights.size))
 
     def _judge(self, maps: Maps) -> Judged:
-        rows = maps.reshape(len(maps), -1) - self.pca.mean
-        residuals = rows - rows @ self.pca.components.T @ self.pca.components
-        squared = means_of_three(squared_lengths(residuals.reshape(maps.shape), self.weights))
+        squared = means_of_three(squared_lengths(self._residuals(maps), self.weights))
         return Judged(largest_mean(squared, self.share).astype(np.float64), np.sqrt(squared))
+
+    def _residuals(self, maps: Maps) -> Maps:
+        if self.stride is not None:
+            return block_residuals(maps, self.pca, len(self.pca.components), self.stride)
+        rows = maps.reshape(len(maps), -1) - self.pca.mean
+        residuals: Maps = (rows - rows @ self.pca.components.T @ self.pca.components).reshape(maps.shape)
+        return residuals
 
 
 def feature_baselines(
@@ -146,10 +160,16 @@ def _fitted(normal: Maps, image_of: Integers, bundle: Bundle) -> tuple[FeatureDe
             components=bundle.manifest.recipe["network"]["latent_size"],  # a latent has a dimension even without any
             weighing=scores.weighing or "plain",
             share=scores.share,
+            stride=_stride(bundle),
         ),
         Padim.fit(normal),
         PatchCore.fit(normal, size_bytes=size),
     )
+
+
+def _stride(bundle: Bundle) -> int | None:
+    network = bundle.manifest.recipe["network"]
+    return None if bundle.manifest.latent.grid_hw is None else int(network["latent_stride"])
 
 
 class _Judgement:

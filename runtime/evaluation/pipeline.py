@@ -1,5 +1,6 @@
 """The whole evaluation, from a bundle and a data set to the report folder."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ganspect.bundle import Bundle, open_bundle
 from ganspect.datasets import Dataset
 from ganspect.files import new_folder, require_replaceable, require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
-from ganspect.records import Mode, Precision
+from ganspect.records import Manifest, Mode, Precision
 from ganspect.runtime.backends import Backend
 from ganspect.runtime.evaluation.baselines import COMPONENTS, PcaPair, mean_intensity, pca_scores
 from ganspect.runtime.evaluation.bootstrap import Resampling
@@ -95,7 +96,7 @@ def _measure(
         full=full,
         scales=scales,
         screened=screened_pass(images, inspector, progress),
-        pca=_pca(images, bundle.manifest.latent.size),
+        pca=_pca(images, bundle.manifest),
         intensity=mean_intensity(images.pixels),
         features=feature_baselines(images, readout, bundle, resampling, progress),
         pixel=_pixel_metrics(images, full.latents_of(mode), bundle, readout, resampling, progress),
@@ -109,10 +110,12 @@ def _scales(bundle: Bundle) -> dict[Mode, ScoreScale]:
     return {mode: score_scale(bundle, mode) for mode in modes}
 
 
-def _pca(images: LabelledImages, latent_size: int) -> PcaPair | None:
+def _pca(images: LabelledImages, manifest: Manifest) -> PcaPair | None:
     normal = read_pixels(images.dataset.train, images.grid)
     if normal is None or len(normal) < 2:
         return None
+    latent = manifest.latent
+    latent_size = latent.size if latent.grid_hw is None else latent.size // math.prod(latent.grid_hw)
     return PcaPair(*pca_scores(normal, images.pixels, COMPONENTS, latent_size))
 
 

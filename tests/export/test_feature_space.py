@@ -41,6 +41,8 @@ GAN = ("training.gan.steps=2", "training.gan.batch_size=4")
 ENCODER = ("training.encoder.steps=2", "training.encoder.batch_size=4")
 NO_ENCODER = ("score.search=weighed_residual", "score.weighing=pooled")
 RGB = ("image.channels=3", "image.size_hw=[48,64]")
+MAPS = ("network.latent=map", "network.latent_stride=2", "image.size_hw=[56,72]")
+"""Latents of two places a block: 7x9 places of x are 4x5 blocks, the last of each row and column cut."""
 TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
     "anogan": ("anogan", (*GAN, *NO_ENCODER), GRAPHS - {"encoder", "score"} | {"features"}),
     "anogan, encoder": ("anogan", (*GAN, *ENCODER, *WEIGHED, "search.feature_weight=0.1"), GRAPHS | {"features"}),
@@ -56,6 +58,23 @@ TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
         GRAPHS | {"features"},
     ),
     "linear": ("linear", RGB, GRAPHS),
+    "anogan, map": ("anogan", (*GAN, *NO_ENCODER, *MAPS), GRAPHS - {"encoder", "score"} | {"features"}),
+    "fanogan, map, rgb": (
+        "fanogan",
+        (*GAN, *ENCODER, *WEIGHED, *RGB, *MAPS, "training.gan.critic_steps=1", "search.feature_weight=0.1"),
+        GRAPHS | {"features"},
+    ),
+    "egbad, map": (
+        "egbad",
+        ("training.bigan.steps=2", "training.bigan.batch_size=4", *WEIGHED, *MAPS, "search.feature_weight=0.1"),
+        GRAPHS | {"features"},
+    ),
+    "ganomaly, map": (
+        "ganomaly",
+        ("training.bottleneck.steps=2", "training.bottleneck.batch_size=4", *WEIGHED, *MAPS, "score.encoder=paper"),
+        GRAPHS | {"features"},
+    ),
+    "linear, map": ("linear", MAPS, GRAPHS),
 }
 """What each system is trained with on top of `FEATURE_SPACE`, and its graphs beside those of feature space."""
 
@@ -86,7 +105,7 @@ def test_every_systems_search_and_scores_are_those_of_pytorch(trained: tuple[Run
     run, _ = trained
     image, formulas = random_images(run.recipe, 2), formulas_of(run)
     reference = ReferenceSearch(run.system, search_record(run.recipe), run.recipe.score.search)
-    state = initial_state(torch.randn(2, 6, generator=torch.Generator().manual_seed(0)))
+    state = initial_state(torch.randn(2, run.system.latent.size, generator=torch.Generator().manual_seed(0)))
     for _ in range(2):
         x, *once, _ = formulas.prepare(image, state.best_score, state.part, NEVER)
         found = formulas.iteration(x, dict(zip(formulas.fixed, once, strict=True)), state, NEVER)
@@ -108,7 +127,7 @@ def test_pictures_and_heat_maps_are_of_the_images_size(trained: tuple[Run, set[s
     run, _ = trained
     recipe, formulas = run.recipe, formulas_of(run)
     x = formulas.represent(random_images(recipe, 2))
-    picture, heat = formulas.finish(x, torch.zeros(2, 6))
+    picture, heat = formulas.finish(x, torch.zeros(2, run.system.latent.size))
     assert picture.shape == (2, *recipe.image.size_hw, recipe.image.channels)
     assert picture.dtype == torch.uint8
     assert heat.shape == (2, *recipe.image.size_hw)

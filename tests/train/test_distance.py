@@ -36,7 +36,7 @@ def maps(count: int, seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray[An
 
 @pytest.mark.parametrize("weighing", ["place", "pooled", "plain"])
 def test_distances_are_those_of_numpy(weighing: Weighing) -> None:
-    weights = cross_fitted_weights(Gram(maps(30, 0).reshape(30, -1)), SHAPE, 3, weighing)
+    weights = cross_fitted_weights(Gram(maps(30, 0)), 3, weighing)
     distance = Distance(recipe_of(weighing))
     distance.set(weights)
     x, reconstruction = maps(6, 1), maps(6, 2)
@@ -49,7 +49,7 @@ def test_distances_are_those_of_numpy(weighing: Weighing) -> None:
 
 def test_new_normal_images_are_about_one_deviation_away() -> None:
     distance = Distance(recipe_of("place"))
-    distance.set(cross_fitted_weights(Gram(maps(80, 0).reshape(80, -1)), SHAPE, 0, "place"))
+    distance.set(cross_fitted_weights(Gram(maps(80, 0)), 0, "place"))
     far = distance(torch.from_numpy(maps(50, 1)), torch.zeros(50, *SHAPE))
     assert far.mean().item() == pytest.approx(1, abs=0.15)
     assert distance.heat_map(far).mean().item() == pytest.approx(1, abs=0.15)
@@ -66,7 +66,7 @@ def test_pixels_are_weighed_in_the_same_way() -> None:
     deviations = random.uniform(0.1, 1, (1, *SIZE_HW))
     images = (random.normal(size=(40, 1, *SIZE_HW)) * deviations).astype(np.float32)
     distance = Distance(recipe_of("place", in_pixels=True))
-    distance.set(cross_fitted_weights(Gram(images.reshape(40, -1)), images.shape[1:], 0, "place"))
+    distance.set(cross_fitted_weights(Gram(images), 0, "place"))
     far = distance(torch.from_numpy(images), torch.zeros(40, 1, *SIZE_HW))
     assert far.shape == (40, *SIZE_HW)
     assert far.mean().item() == pytest.approx(1, abs=0.1)

@@ -81,7 +81,7 @@ def test_in_pixels_it_is_the_pca_of_the_training_images(in_pixels: Run) -> None:
 def test_its_score_is_the_mean_of_the_largest_weighed_residuals(in_pixels: Run) -> None:
     system, x = in_pixels.system, held_out(in_pixels)
     images, groups = views_of(in_pixels)
-    weights = cross_fitted_weights(Gram(images.flatten(1).numpy(), groups.numpy()), x.shape[1:], 5, "place")
+    weights = cross_fitted_weights(Gram(images.numpy(), groups.numpy()), 5, "place")
     residuals = (x - system.generator(system.encode(x))).numpy()
     distances = means_of_three(squared_lengths(residuals, weights))
     expected = largest_mean(distances, in_pixels.recipe.score.share)

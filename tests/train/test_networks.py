@@ -2,9 +2,14 @@ import pytest
 import torch
 from torch import nn
 
+from ganspect.train.latents import LatentLayout
 from ganspect.train.networks import Encoder, Features, Generator, Head, Pyramid, initialise_as_dcgan
 
 SIZES = [(28, 28), (32, 32), (33, 47), (64, 64), (96, 128), (128, 96), (192, 480), (256, 256)]
+
+
+def vector(pyramid: Pyramid, size: int = 6) -> LatentLayout:
+    return LatentLayout.vector(size, (pyramid.channels, *pyramid.size_hw))
 
 
 def convolutions(network: nn.Module) -> list[nn.Module]:
@@ -17,15 +22,15 @@ def convolutions(network: nn.Module) -> list[nn.Module]:
 def test_every_size_goes_there_and_back(size_hw: tuple[int, int], channels: int, linear_path: bool) -> None:
     pyramid = Pyramid(size_hw, channels, 4)
     latent = torch.zeros((2, 6))
-    image = Generator(pyramid, 6, linear_path=linear_path).eval()(latent)
+    image = Generator(pyramid, vector(pyramid), linear_path=linear_path).eval()(latent)
     assert image.shape == (2, channels, *size_hw)
-    assert Encoder(pyramid, 6, linear_path=linear_path)(image).shape == (2, 6)
+    assert Encoder(pyramid, vector(pyramid), linear_path=linear_path)(image).shape == (2, 6)
     assert Head(pyramid, None, batch_norm=True)(Features(pyramid, None, batch_norm=True)(image)).shape == (2,)
 
 
 def test_the_papers_networks_at_64_pixels() -> None:
     pyramid = Pyramid((64, 64), 1, 64)
-    generator = convolutions(Generator(pyramid, 100))
+    generator = convolutions(Generator(pyramid, vector(pyramid, 100)))
     assert [layer.in_channels for layer in generator] == [512, 256, 128, 64]
     assert [layer.out_channels for layer in convolutions(Features(pyramid, None, batch_norm=True))] == [
         64,
@@ -42,7 +47,8 @@ def test_halvings(size_hw: tuple[int, int], levels: int, base_hw: tuple[int, int
 
 
 def test_the_crop_takes_from_both_sides() -> None:
-    generator = Generator(Pyramid((30, 33), 1, 4), 6).eval()
+    pyramid = Pyramid((30, 33), 1, 4)
+    generator = Generator(pyramid, vector(pyramid)).eval()
     whole = generator.layers(torch.ones((1, 6)))
     assert whole.shape == (1, 1, 32, 36)
     assert torch.equal(generator(torch.ones((1, 6))), whole[:, :, 1:31, 1:34])
@@ -58,7 +64,11 @@ def test_features_and_head_are_one_discriminator_wherever_it_is_cut(levels: int 
 
 def test_batch_norm_stands_right_behind_its_layer_so_that_export_can_fold_it() -> None:
     pyramid = Pyramid((64, 64), 1, 4)
-    for network in (Generator(pyramid, 6), Features(pyramid, None, batch_norm=True), Encoder(pyramid, 6)):
+    for network in (
+        Generator(pyramid, vector(pyramid)),
+        Features(pyramid, None, batch_norm=True),
+        Encoder(pyramid, vector(pyramid)),
+    ):
         layers = list(network.layers)
         norms = [index for index, layer in enumerate(layers) if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
         assert len(norms) >= 3
@@ -71,7 +81,8 @@ def test_a_critic_has_no_batch_norm() -> None:
 
 
 def test_initial_weights_of_dcgan() -> None:
-    network = Generator(Pyramid((32, 32), 1, 16), 64)
+    pyramid = Pyramid((32, 32), 1, 16)
+    network = Generator(pyramid, vector(pyramid, 64))
     initialise_as_dcgan(network)
     weight = convolutions(network)[0].weight
     assert weight.std().item() == pytest.approx(0.02, rel=0.05)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from ganspect.train.latents import LatentLayout
 from ganspect.train.networks import Pyramid
 from ganspect.train.pairs import (
     JOINT_SIZE,
@@ -64,7 +65,9 @@ def test_the_authors_leave_out_activations_after_every_layer_of_the_discriminato
 
 @pytest.mark.parametrize(("channels", "size_hw"), [(1, (28, 28)), (3, (28, 41)), (1, (64, 40)), (3, (128, 128))])
 def test_pairs_of_images_of_any_size(channels: int, size_hw: tuple[int, int]) -> None:
-    pairs = pyramid_pairs(Pyramid(size_hw, channels, 4), 6, dropout=0.0).eval()
+    pairs = pyramid_pairs(
+        Pyramid(size_hw, channels, 4), LatentLayout.vector(6, (channels, *size_hw)), dropout=0.0
+    ).eval()
     image, latent = torch.randn(2, channels, *size_hw), torch.randn(2, 6)
     features = pairs(image, latent)
     assert features.shape == (2, JOINT_SIZE)
@@ -74,7 +77,7 @@ def test_pairs_of_images_of_any_size(channels: int, size_hw: tuple[int, int]) ->
 
 
 def test_dropout_is_for_training_only() -> None:
-    pairs = pyramid_pairs(Pyramid((28, 28), 1, 4), 6, dropout=0.5)
+    pairs = pyramid_pairs(Pyramid((28, 28), 1, 4), LatentLayout.vector(6, (1, 28, 28)), dropout=0.5)
     image, latent = torch.randn(2, 1, 28, 28), torch.randn(2, 6)
     pairs.train()
     assert float((pairs(image, latent) == 0).float().mean()) == pytest.approx(0.5, abs=0.1)

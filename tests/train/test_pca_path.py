@@ -11,6 +11,7 @@ from torch import Tensor
 from ganspect.pca import Gram
 from ganspect.train.averaging import trainable_copy
 from ganspect.train.fanogan import Fanogan
+from ganspect.train.latents import LatentLayout
 from ganspect.train.pca_path import PcaPath
 from ganspect.train.run import build_system
 from ganspect.train.systems import SYSTEMS, parse_recipe
@@ -24,35 +25,39 @@ def low_rank(count: int = 40, rank: int = RANK) -> np.ndarray[Any, np.dtype[np.f
     return (2 + random.normal(size=(count, rank)) @ directions).astype(np.float32)
 
 
+def x_of(rows: Tensor) -> Tensor:
+    return rows.reshape(-1, VALUES, 1, 1)
+
+
 def path_of(rows: np.ndarray[Any, np.dtype[np.float32]], latent_size: int) -> tuple[PcaPath, Tensor]:
-    path = PcaPath(VALUES, latent_size)
+    path = PcaPath(LatentLayout.vector(latent_size, (VALUES, 1, 1)))
     return path, path.set(Gram(rows).pca(latent_size))
 
 
 def test_what_the_pca_spans_comes_back() -> None:
     path, _ = path_of(low_rank(), RANK)
     rows = torch.from_numpy(low_rank(90)[40:])
-    torch.testing.assert_close(path.decode(path.encode(rows)), rows, atol=0.02, rtol=5e-3)
+    torch.testing.assert_close(path.decode(path.encode(x_of(rows))), x_of(rows), atol=0.02, rtol=5e-3)
 
 
 def test_latents_come_back_and_are_whitened_by_half() -> None:
     path, deviations = path_of(low_rank(), RANK)
     latents = torch.randn(7, RANK, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(path.encode(path.decode(latents)), latents, atol=5e-3, rtol=5e-3)
-    spread = path.encode(torch.from_numpy(low_rank())).std(0, unbiased=False)
+    spread = path.encode(x_of(torch.from_numpy(low_rank()))).std(0, unbiased=False)
     torch.testing.assert_close(spread, deviations, rtol=5e-3, atol=0)
     torch.testing.assert_close(path.basis.float().norm(dim=0), deviations, rtol=5e-3, atol=0)
 
 
 def test_the_start_of_all_latents_is_the_mean() -> None:
     path, _ = path_of(low_rank(), RANK)
-    torch.testing.assert_close(path.decode(torch.zeros(1, RANK))[0], torch.from_numpy(low_rank().mean(0)))
+    torch.testing.assert_close(path.decode(torch.zeros(1, RANK)).flatten(), torch.from_numpy(low_rank().mean(0)))
 
 
 def test_latents_beyond_the_rank_stay_still() -> None:
     path, deviations = path_of(low_rank(), 9)
     assert deviations[RANK:].tolist() == [1.0] * 4
-    latents = path.encode(torch.from_numpy(low_rank()))
+    latents = path.encode(x_of(torch.from_numpy(low_rank())))
     assert not latents[:, RANK:].any()
     moved = latents.clone()
     moved[:, RANK:] = 3
@@ -67,20 +72,20 @@ def test_another_pca_with_fewer_components_leaves_nothing_of_the_first() -> None
 
 
 def test_no_components_leave_the_mean_alone() -> None:
-    path = PcaPath(VALUES, 1)
+    path = PcaPath(LatentLayout.vector(1, (VALUES, 1, 1)))
     assert path.set(Gram(low_rank()).pca(0)).tolist() == [1.0]
     rows = torch.from_numpy(low_rank())
-    assert not path.encode(rows).any()
-    torch.testing.assert_close(path.decode(torch.full((1, 1), 9.0))[0], rows.mean(0))
+    assert not path.encode(x_of(rows)).any()
+    torch.testing.assert_close(path.decode(torch.full((1, 1), 9.0)).flatten(), rows.mean(0))
 
 
 def test_it_is_exact_under_autocast() -> None:
     path, _ = path_of(low_rank(), RANK)
     rows = torch.from_numpy(low_rank())
-    latents = path.encode(rows)
+    latents = path.encode(x_of(rows))
     expected = path.decode(latents)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(path.encode(rows), latents)
+        assert torch.equal(path.encode(x_of(rows)), latents)
         assert torch.equal(path.decode(latents), expected)
 
 
@@ -104,9 +109,9 @@ def system() -> Fanogan:
 def test_generator_and_encoder_begin_as_the_pca(system: Fanogan) -> None:
     x = torch.from_numpy(np.random.default_rng(1).normal(size=(5, 4, 8, 8)).astype(np.float32))
     assert system.pca is not None
-    latents = system.pca.encode(x.flatten(1))
+    latents = system.pca.encode(x)
     torch.testing.assert_close(system.encode(x), latents)
-    of_pca = system.pca.decode(latents).reshape(x.shape)
+    of_pca = system.pca.decode(latents)
     assert (system.generator(latents) - of_pca).abs().mean() < 0.2 * (of_pca - of_pca.mean(0)).abs().mean()
 
 

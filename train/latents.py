@@ -1,0 +1,126 @@
+"""What a latent is: one vector for all of x, or a map of them, each for a block of places of x.
+
+A vector suits parts that lie alike in every frame: it may tell at each place what belongs there. A map suits textures
+and whatever moves: each of its places knows only what is near, wherever that lies. In every graph, in the search and in
+files a latent is one row of D numbers; a map of (d,h,w) is such a row by channels, then rows, then columns.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from ganspect.config import Recipe
+from ganspect.errors import ConfigError
+from ganspect.train.representation import map_shape
+
+
+@dataclass(frozen=True)
+class LatentLayout:
+    """Which part of a latent belongs to which block of x.
+
+    Attributes:
+        channels: of the latent at each place; of a vector, its length.
+        grid_hw: places of the latent; (1, 1) for a vector.
+        block_chw: shape of the block of x that a place stands for; for a vector, all of x.
+        x_hw: height and width of x; the blocks may reach beyond its right and lower edge.
+    """
+
+    channels: int
+    grid_hw: tuple[int, int]
+    block_chw: tuple[int, int, int]
+    x_hw: tuple[int, int]
+
+    @classmethod
+    def vector(cls, size: int, x_chw: tuple[int, int, int]) -> "LatentLayout":
+        """Return the layout of vectors of `size` numbers for x of shape (C,h,w)."""
+        return cls(size, (1, 1), x_chw, x_chw[1:])
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "LatentLayout":
+        """Return the layout of a recipe's latents.
+
+        Raises:
+            ConfigError: x is too small for a map of latents.
+        """
+        network, (channels, height, width) = recipe.network, map_shape(recipe)
+        size = max(1, network.latent_size)  # graphs have no empty inputs
+        if network.latent == "vector":
+            return cls.vector(size, (channels, height, width))
+        stride = network.latent_stride
+        if min(height, width) < 2 * stride:
+            what = "image" if recipe.backbone is None else "feature map"
+            raise ConfigError(
+                f"network.latent is map and network.latent_stride {stride}, which needs {what}s of at least "
+                f"{2 * stride}x{2 * stride}, not {height}x{width}; lower the stride or enlarge image.size_hw"
+            )
+        return cls(size, (-(-height // stride), -(-width // stride)), (channels, stride, stride), (height, width))
+
+    @property
+    def is_map(self) -> bool:
+        """Return whether there is more than one place."""
+        return self.grid_hw != (1, 1)
+
+    @property
+    def stride(self) -> int | None:
+        """Return the side of a block; None for a vector, whose block is all of x."""
+        return self.block_chw[1] if self.is_map else None
+
+    @property
+    def size(self) -> int:
+        """Return D, the length of a latent's row."""
+        return self.channels * self.places
+
+    @property
+    def places(self) -> int:
+        """Return the number of places."""
+        return prod(self.grid_hw)
+
+    @property
+    def block_values(self) -> int:
+        """Return F, the number of values in a block of x."""
+        return prod(self.block_chw)
+
+    @property
+    def beyond_hw(self) -> tuple[int, int]:
+        """Return how many rows and columns the blocks reach beyond the lower and the right edge of x."""
+        rows, columns = (
+            places * side - extent
+            for places, side, extent in zip(self.grid_hw, self.block_chw[1:], self.x_hw, strict=True)
+        )
+        return rows, columns
+
+    def blocks(self, x: Tensor) -> Tensor:
+        """Return the blocks of (N,C,h,w) of x as rows, (N·places,F); beyond its edges, x goes on as at the edge."""
+        if not self.is_map:
+            return x.flatten(1)
+        beyond = self.beyond_hw
+        for axis in (2, 3):
+            if beyond[axis - 2]:
+                last = x.narrow(axis, x.shape[axis] - 1, 1)
+                x = torch.cat([x, *[last] * beyond[axis - 2]], axis)
+        (rows, columns), (channels, height, width) = self.grid_hw, self.block_chw
+        apart = x.reshape(-1, channels, rows, height, columns, width)
+        return apart.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.block_values)
+
+    def of_blocks(self, blocks: Tensor) -> Tensor:
+        """Return (N,C,h,w) of x from its blocks, (N·places,F)."""
+        (rows, columns), (channels, height, width) = self.grid_hw, self.block_chw
+        if not self.is_map:
+            return blocks.reshape(-1, channels, height, width)
+        apart = blocks.reshape(-1, rows, columns, channels, height, width).permute(0, 3, 1, 4, 2, 5)
+        x = apart.reshape(-1, channels, rows * height, columns * width)
+        return x[:, :, : self.x_hw[0], : self.x_hw[1]]
+
+    def at_places(self, latent: Tensor) -> Tensor:
+        """Return the latents of places, (N·places,d), of (N,D) latents."""
+        if not self.is_map:
+            return latent
+        return latent.reshape(-1, self.channels, self.places).transpose(1, 2).reshape(-1, self.channels)
+
+    def of_places(self, latents: Tensor) -> Tensor:
+        """Return (N,D) latents of those of their places, (N·places,d)."""
+        if not self.is_map:
+            return latents
+        return latents.reshape(-1, self.places, self.channels).transpose(1, 2).reshape(-1, self.size)
