@@ -26,10 +26,12 @@ from rich.progress import Progress, TaskID
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from few_images import write_few
 from results_page import PAGE, results_page
 from suites import ROOT, Run, Suite, read_suites
 
 from ganspect.config import Recipe
+from ganspect.datasets import open_dataset
 from ganspect.errors import ConfigError, GanspectError, OutputError
 from ganspect.files import require_writable, write_atomically, write_json
 from ganspect.progress import progress_bar
@@ -71,6 +73,9 @@ class Bench:
         folder = self.work / run.name
         folder.mkdir(parents=True, exist_ok=True)
         _require_same_settings(folder / "settings.json", run)
+        if run.case.images is not None:
+            dataset = open_dataset(run.source(self.data), split_seed=run.seed, path=run.file(self.data))
+            write_few(dataset, folder / "few", run.case.images, run.seed)
         for name, arguments in self._commands(run, folder).items():
             progress.update(task, detail=f"{run.name}: {name}")
             _call(folder, name, arguments)
@@ -82,6 +87,8 @@ class Bench:
 
     def _commands(self, run: Run, folder: Path) -> dict[str, list[str]]:
         source, file = run.source(self.data), run.file(self.data)
+        if run.case.images is not None:
+            source, file = str(folder / "few"), None
         settings = [f"data.source={source}", f"data.split_seed={run.seed}", f"seed={run.seed}", *run.case.overrides]
         settings += [] if file is None else [f"data.path={file}"]
         recipe, trained, bundle, report = (
@@ -106,8 +113,9 @@ def settings_of(run: Run) -> dict[str, Any]:
     recipe = parse_recipe(read_yaml(ROOT / case.recipe, list(case.overrides)), case.recipe)
     content = recipe.model_dump_json(exclude={**_NOT_HASHED, **_later_settings(recipe)})
     digest = sha256(content.encode()).hexdigest()
-    mode = {"asked_mode": "own"} if case.mode == "own" else {"mode": case.mode}
-    return {"recipe": str(case.recipe), "overrides": list(case.overrides), **mode, "recipe_sha256": digest}
+    mode: dict[str, Any] = {"asked_mode": "own"} if case.mode == "own" else {"mode": case.mode}
+    few = {} if case.images is None else {"images": case.images}
+    return {"recipe": str(case.recipe), "overrides": list(case.overrides), **few, **mode, "recipe_sha256": digest}
 
 
 _NOT_HASHED: Mapping[str, Any] = {"seed": True, "data": {"source", "path", "split_seed"}}
@@ -115,9 +123,14 @@ _NOT_HASHED: Mapping[str, Any] = {"seed": True, "data": {"source", "path", "spli
 
 def _later_settings(recipe: Recipe) -> dict[str, Any]:
     """Return settings that came when results were there already, where they change nothing: those stay comparable."""
-    if recipe.backbone is not None or recipe.score.weighing is not None:
-        return {}
-    return {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
+    later: dict[str, Any] = {}
+    if recipe.backbone is None and recipe.score.weighing is None:
+        later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
+    if recipe.choice is not None and not recipe.choice.latents:
+        later |= {"choice": {"latents"}}
+    if recipe.network.latent == "vector" and not (recipe.choice and recipe.choice.latents):
+        later |= {"network": {"latent", "latent_stride"}}
+    return later
 
 
 def made_before(path: Path, run: Run) -> dict[str, Any]:
@@ -176,7 +189,7 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
         **json.loads((folder / "settings.json").read_text(encoding="utf-8")),  # as they were when the run began
         "mode": metrics["protocol"]["mode"],
         "system": recipe["system"],
-        "data": run.data,
+        "data": run.shown_data,
         "dataset": run.data,
         "seed": run.seed,
         "training": {

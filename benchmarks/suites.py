@@ -46,6 +46,7 @@ class Case(Section):
         seeds: of initial weights and split.
         file: of a data set that no package brings, in the data folder.
         overrides: `section.key=value` on top of the recipe.
+        images: normal images to train on, drawn by the seed; absent: all that the data set has.
         mode: `search`, `encoder` where a protocol has no search, or `own`: what the bundle's verdicts come from.
     """
 
@@ -54,6 +55,7 @@ class Case(Section):
     seeds: list[int] = Field(min_length=1)
     file: str | None = None
     overrides: tuple[str, ...] = ()
+    images: int | None = None
     mode: Literal["search", "encoder", "own"] = "search"
 
 
@@ -101,7 +103,13 @@ class Run:
     def name(self) -> str:
         """Return what its files are called."""
         data = re.sub(r"\W+", "_", Path(self.data).stem if self.data.endswith(".npz") else self.data)
-        return f"{self.case.recipe.stem}__{data}__seed{self.seed}"
+        few = "" if self.case.images is None else f"__{self.case.images}_images"
+        return f"{self.case.recipe.stem}__{data}{few}__seed{self.seed}"
+
+    @property
+    def shown_data(self) -> str:
+        """Return its data set as tables name it."""
+        return self.data if self.case.images is None else f"{self.data}, {self.case.images} images"
 
     def source(self, data_folder: Path | None) -> str:
         """Return the data set as a command takes it."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -194,6 +195,19 @@ def features_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -
         return train_system("linear", out, mvtec_folder, *FEATURE_SPACE, *CHOSEN)
 
     return made_once(tmp_path_factory, "features_run", make)
+
+
+@pytest.fixture(scope="session")
+def map_bundle(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
+    """The linear system in feature space with a map of latents, 4x4 places of two numbers, as a calibrated bundle."""
+
+    def make(out: Path) -> None:
+        settings = ("network.latent=map", "network.latent_stride=2", "network.latent_size=2")
+        with tempfile.TemporaryDirectory() as folder:
+            run = train_system("linear", Path(folder) / "run", mvtec_folder, *FEATURE_SPACE, *settings)
+            export_run(run, out)
+
+    return made_once(tmp_path_factory, "map", make)
 
 
 @pytest.fixture(scope="session")

@@ -235,12 +235,30 @@ def test_every_graph_agrees_with_the_run(bundle: Bundle, backend: Backend, featu
     np.testing.assert_allclose(scored["residual"], given["residual"], atol=1e-3)
 
 
-def test_chunks_of_a_search_compose_bit_for_bit(bundle: Bundle, backend: Backend, tiles: Any) -> None:
+@pytest.fixture(scope="module", params=["features_bundle", "map_bundle"], ids=["vector", "map"])
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bundle, Backend]]:
+    """A bundle of either kind of latent with its backend."""
+    either = open_bundle(request.getfixturevalue(request.param))
+    with open_backend("onnxruntime", either, tuning=Tuning(threads=1)) as engine:
+        yield either, engine
+
+
+def test_a_manifest_says_which_places_a_map_of_latents_has(map_bundle: Path) -> None:
+    manifest = open_bundle(map_bundle).manifest
+    assert (manifest.latent.grid_hw, manifest.latent.size) == ((4, 4), 32)
+    older = manifest.model_dump(mode="json")
+    del older["latent"]["grid_hw"]
+    assert type(manifest).model_validate(older).latent.grid_hw is None
+
+
+def test_chunks_of_a_search_compose_bit_for_bit(opened: tuple[Bundle, Backend], tiles: Any) -> None:
+    bundle, backend = opened
+
     def search(state: Mapping[str, Any], steps: int) -> dict[str, Any]:
         given = {"steps": np.asarray(steps, np.int64), "threshold": np.asarray(-np.inf, np.float32)}
         return dict(backend.run("search", {"image": tiles, **state, **given}))
 
-    latent = np.random.default_rng(0).standard_normal((12, 7)).astype(np.float32)
+    latent = np.random.default_rng(0).standard_normal((12, bundle.manifest.latent.size)).astype(np.float32)
     begin = begin_state(latent, np.arange(12))._asdict()
     whole, first = search(begin, 5), search(begin, 2)
     carried = {name.removesuffix("_out"): values for name, values in first.items() if name.endswith("_out")}
@@ -251,7 +269,8 @@ def test_chunks_of_a_search_compose_bit_for_bit(bundle: Bundle, backend: Backend
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6])
-def test_early_exit_changes_no_verdict(bundle: Bundle, backend: Backend, tiles: Any, share: float) -> None:
+def test_early_exit_changes_no_verdict(opened: tuple[Bundle, Backend], tiles: Any, share: float) -> None:
+    bundle, backend = opened
     search = LatentSearch(bundle, backend)
     full, start = search.full(tiles, steps=5), search.score(tiles)
     threshold = float(np.quantile(full.score, share))

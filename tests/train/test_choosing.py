@@ -120,6 +120,19 @@ def test_a_size_that_explains_the_images_is_chosen() -> None:
     assert best_of(record, "latent_size", 4) > best_of(record, "latent_size", 0) + 0.1
 
 
+def test_textures_get_a_map_of_latents_where_it_is_among_the_candidates() -> None:
+    """Smooth noise is never the same twice, but the same few patterns make up each of its blocks."""
+    random = np.random.default_rng(0)
+    noise = [cv2.GaussianBlur(random.normal(size=(SIDE, SIDE)), (0, 0), 2.5) for _ in range(24)]
+    images = [np.clip(128 + 300 * image, 0, 255).astype(np.uint8)[..., None] for image in noise]
+    record = chosen(recipe_of(latents=["vector", "map"], latent_sizes=[0, 6], weighings=["plain"]), images)
+    assert settings_of(record)["network.latent"] == "map"
+    assert best_of(record, "latent", "map") > best_of(record, "latent", "vector") + 0.1
+    tried = [(row["latent"], row["latent_size"]) for row in record.candidates]
+    assert tried == [("vector", 0), ("vector", 6), ("map", 6)]  # the mean alone is tried once
+    assert "network.latent" not in settings_of(chosen(recipe_of(weighings=["plain"]), images))
+
+
 def test_every_candidate_is_tried_and_the_best_one_taken() -> None:
     recipe = recipe_of(latent_sizes=[0, 3], weighings=["plain", "pooled"], shares=[0.0, 0.1])
     record = chosen(recipe, low_rank(20))

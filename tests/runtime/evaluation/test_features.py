@@ -119,6 +119,26 @@ def test_the_pca_of_the_features_is_the_linear_bundle(
     np.testing.assert_allclose(judged.distances**2, distances, rtol=0.03)
 
 
+def test_the_pca_beside_a_map_of_latents_is_that_of_its_blocks(map_bundle: Path, images: LabelledImages) -> None:
+    """Fitted on some other normal images, it agrees with the bundle's own scores in their order."""
+    opened = open_bundle(map_bundle)
+    scores = opened.manifest.scores
+    with open_backend("onnxruntime", opened, tuning=Tuning(threads=1)) as engine:
+        look = Readout(opened, engine)
+        tiles = np.concatenate([images.tiles(index).images for index in range(12)])
+        x = look.represent(tiles)
+        pca = FeaturePca.fit(
+            x[:6], np.arange(6), components=2, weighing=scores.weighing or "plain", share=scores.share, stride=2
+        )
+        own = engine.run("score", {"image": tiles})["encoder_score"]
+    assert pca.pca.components.shape == (2, 4 * x.shape[1])
+    assert pca.size_bytes == 4 * (
+        pca.pca.components.size + pca.pca.mean.size + (0 if pca.weights is None else pca.weights.size)
+    )
+    judged = pca.judge(x).scores
+    assert np.corrcoef(np.log(judged), np.log(own))[0, 1] > 0.9
+
+
 def test_the_search_stands_beside_the_bundles_own_mode(evaluated: Report) -> None:
     metrics = evaluated.metrics
     assert metrics["protocol"]["mode"] == "encoder"
