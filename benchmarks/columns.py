@@ -237,7 +237,7 @@ FEATURES: Mapping[str, Column] = {
     "PCA, features": over_baseline("pca_features"),
     "PaDiM": over_baseline("padim"),
     "PatchCore": over_baseline("patchcore"),
-    "chosen: size, weighing, share": _chosen,
+    "chosen: size, weighing, share, level": _chosen,
 }
 """Bundles in feature space beside simple detectors on the same features."""
 

@@ -233,6 +233,7 @@ def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
         scale=recipe.score.scale,
         weighing=recipe.score.weighing,
         share=recipe.score.share,
+        relative=recipe.score.relative,
     )
 
 

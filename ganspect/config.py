@@ -96,6 +96,7 @@ class ChoiceSettings(Section):
             are left out; where all are, the largest possible size is taken, and said. Empty: the recipe's own.
         weighings: candidates for `score.weighing`.
         shares: candidates for `score.share`.
+        relatives: candidates for `score.relative`.
         images: normal images that defects are drawn on, at most.
     """
 
@@ -103,6 +104,7 @@ class ChoiceSettings(Section):
     latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128)
     weighings: tuple[Weighing, ...] = Field(default=("place", "pooled", "plain"), min_length=1)
     shares: tuple[Share, ...] = Field(default=(0.01, 0.05), min_length=1)
+    relatives: tuple[Share, ...] = Field(default=(0.0, 0.5), min_length=1)
     images: Annotated[int, Field(ge=8)] = 200
 
 
@@ -181,6 +183,8 @@ class ScoreSettings(Section):
             images, at each place (parts that lie alike) or over all places (textures); `plain` does not. Absent:
             `place` with a backbone or a choice, and else the system has no such score.
         share: of the places, those with the largest residual, that `weighed_residual` averages; 0: the largest alone.
+        relative: share of an image's own level that is taken out of its weighed residuals
+            (`ganspect.scoring.relative_to_level`); for parts that differ in grain or light from frame to frame.
     """
 
     search: str = "residual_mean"
@@ -191,6 +195,7 @@ class ScoreSettings(Section):
     scale: Literal["none", "min_max"] = "none"
     weighing: Weighing | None = None
     share: Share = 0.01
+    relative: Share = 0.0
 
     @model_validator(mode="after")
     def _known(self) -> "ScoreSettings":

@@ -109,6 +109,7 @@ class ScoreRecord(Record):
         weighing: of residuals, see `ganspect.config.ScoreSettings`; with one, heat maps are in deviations of normal
             images, and else in [0, 1].
         share: of the places that `weighed_residual` averages.
+        relative: share of an image's own level that is taken out of weighed residuals.
     """
 
     search: str
@@ -122,6 +123,7 @@ class ScoreRecord(Record):
     scale: Literal["none", "min_max"] = "none"
     weighing: Weighing | None = None
     share: float = 0.01
+    relative: float = 0.0
 
 
 class GraphRecord(Record):

@@ -183,7 +183,7 @@ A basis of fewer than 8192 values would be turned into single precision when gra
 WEIGHED = ("score.search=weighed_residual", "score.encoder=weighed_residual", "score.weighing=place")
 """What the linear system's scores are by default."""
 
-CHOSEN = ("choice.latent_sizes=[7]", "choice.weighings=[place]", "choice.shares=[0.05]")
+CHOSEN = ("choice.latent_sizes=[7]", "choice.weighings=[place]", "choice.shares=[0.05]", "choice.relatives=[0.5]")
 """A choice among one candidate, which is not what `FEATURE_SPACE` says."""
 
 

@@ -1,14 +1,15 @@
 """What a run's recipe leaves open, chosen by defects that are drawn on normal images: no label of a test set has a say.
 
 The candidates are PCAs of several sizes, of whole maps or of their blocks (`network.latent`), ways to weigh their
-residuals, and shares of the places that a score averages. Images are put in folds; each is judged, with a defect drawn
-on it and without, by a PCA of the others and by weights
-from the residuals of the other folds (which come from PCAs that have seen it: a leak of second order). The best AUROC
-of drawn against normal images wins; as the best of many it is no estimate of what to expect. A GAN in feature space, or
-with a linear path, starts from that PCA, so the choice serves it too.
+residuals, shares of the places that a score averages, and of the image's own level that is taken out. Images are put in
+folds; each is judged, with a defect drawn on it and without, by a PCA of the others and by weights from the residuals
+of the other folds (which come from PCAs that have seen it: a leak of second order). The best AUROC of drawn against
+normal images wins; as the best of many it is no estimate of what to expect. A GAN in feature space, or with a linear
+path, starts from that PCA, so the choice serves it too.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ from ganspect.datasets.drawn import draw_defect
 from ganspect.pca import FoldOfPcas, Integers, Maps, Pcas, Scatter, means_of_three, squared_lengths, weights_of
 from ganspect.progress import print_warning, progress_bar
 from ganspect.records import ChoiceRecord, Weighing
-from ganspect.scoring import auroc, largest_mean, to_unit_range
+from ganspect.scoring import auroc, largest_mean, relative_to_level, to_unit_range
 from ganspect.train.batches import Batches
 from ganspect.train.system import TrainingImages
 
@@ -66,7 +67,8 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
                         table.append({"latent": kind, "latent_size": size, **found})
                 bar.advance(task)
     best = max(table, key=lambda row: row["auroc"])
-    keys = {"latent_size": "network.latent_size", "weighing": "score.weighing", "share": "score.share"}
+    keys = {name: f"score.{name}" for name in ("weighing", "share", "relative")}
+    keys = {"latent_size": "network.latent_size", **keys}
     if settings.latents:
         keys["latent"] = "network.latent"
     return ChoiceRecord(
@@ -80,10 +82,10 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
 
 def _judged(trial: "_Trial", size: int, settings: ChoiceSettings) -> Iterator[dict[str, Any]]:
     """Yield what each weighing and share makes of a PCA of some size."""
-    for weighing, normal, defective in trial.distances(size, settings.weighings):
-        for share in settings.shares:
-            figure = auroc(largest_mean(normal, share), largest_mean(defective, share))
-            yield {"weighing": weighing, "share": share, "auroc": figure}
+    for weighing, *both in trial.distances(size, settings.weighings):
+        for relative, share in product(settings.relatives, settings.shares):
+            normal, defective = (largest_mean(relative_to_level(distances, relative), share) for distances in both)
+            yield {"weighing": weighing, "share": share, "relative": relative, "auroc": auroc(normal, defective)}
 
 
 class _Trial:

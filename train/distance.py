@@ -2,7 +2,8 @@
 
 At each place the residual r = x - G(z) is weighed by its covariance over normal images, and its squared length averaged
 over channels: about 1 for what is normal there. A mean over 3x3 places follows: features overlap, a defect is seldom
-one place. The statistics come from images that the networks were not fitted on (`ganspect.pca`).
+one place. A share of the image's own level may be taken out (`score.relative`). The statistics come from images that
+the networks were not fitted on (`ganspect.pca`).
 """
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ganspect.config import Recipe
 from ganspect.pca import Maps
+from ganspect.scoring import relative_to_level
 from ganspect.train.representation import apply_to_sides, map_shape, resampling
 
 _BLUR_PLACES = 0.5
@@ -30,6 +32,7 @@ class Distance(nn.Module):
         """Build it with weights that change nothing, for a recipe with `score.weighing`."""
         super().__init__()
         channels, height, width = map_shape(recipe)
+        self.relative = recipe.score.relative
         places = {"place": height * width, "pooled": 1, "plain": 0}[recipe.score.weighing or "plain"]
         identity = torch.eye(channels, dtype=torch.float16).repeat(places, 1, 1)
         self.register_buffer("weights", identity if places else None)
@@ -52,7 +55,9 @@ class Distance(nn.Module):
         else:
             places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
             squared = places.square().mean(2).T.reshape(-1, *residual.shape[2:])
-        return apply_to_sides(squared, self.get_buffer("mean_0"), self.get_buffer("mean_1"))
+        smooth = apply_to_sides(squared, self.get_buffer("mean_0"), self.get_buffer("mean_1"))
+        distances: Tensor = relative_to_level(smooth, self.relative)
+        return distances
 
     def heat_map(self, distances: Tensor) -> Tensor:
         """Return the root of distances (N,h,w) at the image's size, (N,H,W), in deviations of normal images."""

@@ -11,6 +11,9 @@ Array: TypeAlias = Any
 
 Reduction: TypeAlias = Literal["mean", "sum"]
 
+_LEAST_DISTANCE = 1e-6
+"""Added before a logarithm, so that images that are reconstructed to the last digit have a level too."""
+
 
 def to_unit_range(image: Array) -> Array:
     """Turn uint8 values (as floats, 0 to 255) into [-1, 1]."""
@@ -35,6 +38,25 @@ def largest_mean(values: Array, share: float) -> Array:
     if hasattr(rows, "topk"):
         return rows.topk(count, 1).values.mean(1)
     return namespace(rows).partition(rows, rows.shape[1] - count, 1)[:, -count:].mean(1)
+
+
+def relative_to_level(distances: Array, share: float) -> Array:
+    """Return distances (N,...) with a share of each row's own level taken out: d / level^share.
+
+    The level is the geometric mean of a row's distances, which a defect that covers a few places hardly moves. A part
+    that is a little unlike the others everywhere, by its grain or its light, then looks less anomalous than one with a
+    defect at one place.
+
+    Args:
+        distances: not negative, (N,...).
+        share: in [0, 1]; 0 leaves distances as they are.
+    """
+    if share == 0:
+        return distances
+    numeric = namespace(distances)
+    rows = distances.reshape((distances.shape[0], -1))
+    level = numeric.exp(numeric.log(rows + _LEAST_DISTANCE).mean(1) * share)
+    return distances / level.reshape((-1,) + (1,) * (distances.ndim - 1))
 
 
 def box3(images: Array) -> Array:

@@ -26,7 +26,7 @@ from ganspect.runtime.evaluation.labelled import LabelledImages
 from ganspect.runtime.evaluation.passes import frames_in_batches, largest_of_frames
 from ganspect.runtime.evaluation.pixels import DEVIATION_LEVELS, PixelTable
 from ganspect.runtime.evaluation.readout import Readout
-from ganspect.scoring import largest_mean
+from ganspect.scoring import largest_mean, relative_to_level
 
 _LARGEST_VALUES = 128_000_000
 """Of the normal maps that are kept, half a gigabyte; where there would be more, images are left out evenly."""
@@ -65,6 +65,7 @@ class FeaturePca(FeatureDetector):
         stride: side of the blocks whose PCA it is, as in a bundle with a map of latents; None: that of whole maps.
         weights: as `ganspect.pca.squared_lengths` takes them.
         share: share of the places that the score averages.
+        relative: share of the image's own level that is taken out.
     """
 
     name: ClassVar[str] = "pca_features"
@@ -73,6 +74,7 @@ class FeaturePca(FeatureDetector):
     stride: int | None
     weights: Maps | None
     share: float
+    relative: float
 
     @classmethod
     def fit(
@@ -83,11 +85,12 @@ class FeaturePca(FeatureDetector):
         components: int,
         weighing: Weighing,
         share: float,
+        relative: float = 0.0,
         stride: int | None = None,
     ) -> "FeaturePca":
         """Fit it to (N,C,h,w) maps of images (N,); weights come from images that a PCA was not fitted on."""
         pcas = pcas_of(normal, image_of, stride)
-        return cls(pcas.pca(components), stride, cross_fitted_weights(pcas, components, weighing), share)
+        return cls(pcas.pca(components), stride, cross_fitted_weights(pcas, components, weighing), share, relative)
 
     @property
     def size_bytes(self) -> int:
@@ -95,7 +98,8 @@ class FeaturePca(FeatureDetector):
         return 4 * (self.pca.components.size + self.pca.mean.size + (0 if self.weights is None else self.weights.size))
 
     def _judge(self, maps: Maps) -> Judged:
-        squared = means_of_three(squared_lengths(self._residuals(maps), self.weights))
+        smooth = means_of_three(squared_lengths(self._residuals(maps), self.weights))
+        squared: Maps = relative_to_level(smooth, self.relative)
         return Judged(largest_mean(squared, self.share).astype(np.float64), np.sqrt(squared))
 
     def _residuals(self, maps: Maps) -> Maps:
@@ -160,6 +164,7 @@ def _fitted(normal: Maps, image_of: Integers, bundle: Bundle) -> tuple[FeatureDe
             components=bundle.manifest.recipe["network"]["latent_size"],  # a latent has a dimension even without any
             weighing=scores.weighing or "plain",
             share=scores.share,
+            relative=scores.relative,
             stride=_stride(bundle),
         ),
         Padim.fit(normal),

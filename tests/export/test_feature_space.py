@@ -183,6 +183,7 @@ def test_a_bundle_says_what_its_networks_see_and_how_it_is_weighed(bundle: Bundl
     }  # fmt: skip
     assert (manifest.system, manifest.mode) == ("linear", "encoder")
     assert (manifest.latent.size, manifest.scores.weighing, manifest.scores.share) == (7, "place", 0.05)
+    assert manifest.scores.relative == 0.5
     assert set(manifest.scores.formulas) == {"residual_mean", "residual_worst", "weighed_residual"}
     assert manifest.choice == run.choice
     assert manifest.choice is not None

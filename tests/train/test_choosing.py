@@ -29,7 +29,7 @@ def recipe_of(system: str = "linear", data: Any = None, backbone: Any = None, **
         "image": {"size_hw": [SIDE, SIDE], "channels": 1},
         "data": data or {},
         "backbone": backbone,
-        "choice": {"latent_sizes": [0], "shares": [0.02], **choice},
+        "choice": {"latent_sizes": [0], "shares": [0.02], "relatives": [0], **choice},
         "search": {"feature_weight": 0},
         "network": {"latent_size": 6, "linear_path": system != "linear"},
         "score": {"search": "weighed_residual"},
@@ -120,6 +120,17 @@ def test_a_size_that_explains_the_images_is_chosen() -> None:
     assert best_of(record, "latent_size", 4) > best_of(record, "latent_size", 0) + 0.1
 
 
+def test_images_that_are_noisier_than_others_are_judged_by_their_own_level() -> None:
+    """By absolute distances a noisy normal image would look worse than a quiet one with a defect."""
+    levels = np.random.default_rng(1).uniform(1.5, 25, (40, 1, 1, 1))
+    record = chosen(recipe_of(relatives=[0, 0.5, 1], weighings=["plain"]), noisy(40, levels))
+    assert settings_of(record)["score.relative"] in ("0.5", "1.0")
+    assert best_of(record, "relative", 0.5) > best_of(record, "relative", 0) + 0.05
+    assert (
+        settings_of(chosen(recipe_of(weighings=["plain"], relatives=[0.5]), noisy(20, 5.0)))["score.relative"] == "0.5"
+    )
+
+
 def test_textures_get_a_map_of_latents_where_it_is_among_the_candidates() -> None:
     """Smooth noise is never the same twice, but the same few patterns make up each of its blocks."""
     random = np.random.default_rng(0)
@@ -146,6 +157,7 @@ def test_every_candidate_is_tried_and_the_best_one_taken() -> None:
         f"network.latent_size={best['latent_size']}",
         f"score.weighing={best['weighing']}",
         f"score.share={best['share']}",
+        "score.relative=0.0",
     ]
 
 
@@ -211,7 +223,9 @@ def test_what_is_represented_is_the_drawn_image() -> None:
 
 def test_the_choice_is_recorded_and_a_loaded_run_has_it(features_run: Path) -> None:
     record = json.loads((features_run / "run.json").read_text())["choice"]
-    assert record["settings"] == ["network.latent_size=7", "score.weighing=place", "score.share=0.05"]
+    assert record["settings"] == [
+        "network.latent_size=7", "score.weighing=place", "score.share=0.05", "score.relative=0.5",
+    ]  # fmt: skip
     assert (record["images"], record["drawn"], len(record["candidates"])) == (16, 64, 1)
     run = load_run(features_run)
     assert run.choice == ChoiceRecord.model_validate(record)

@@ -17,11 +17,11 @@ SIZE_HW = (64, 72)
 SHAPE = (4, 8, 9)
 
 
-def recipe_of(weighing: Weighing, in_pixels: bool = False) -> Recipe:
+def recipe_of(weighing: Weighing, in_pixels: bool = False, relative: float = 0.0) -> Recipe:
     content: dict[str, Any] = {
         "system": "fanogan",
         "image": {"size_hw": SIZE_HW, "channels": 1},
-        "score": {"weighing": weighing},
+        "score": {"weighing": weighing, "relative": relative},
     }
     if not in_pixels:
         content["backbone"] = {"layers": [0], "stride": 8, "channels": 4}
@@ -70,6 +70,18 @@ def test_pixels_are_weighed_in_the_same_way() -> None:
     far = distance(torch.from_numpy(images), torch.zeros(40, 1, *SIZE_HW))
     assert far.shape == (40, *SIZE_HW)
     assert far.mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_an_images_own_level_is_taken_out_where_the_recipe_says_so() -> None:
+    x, none = torch.from_numpy(maps(4, 1)), torch.zeros(4, *SHAPE)
+    plain = Distance(recipe_of("plain"))(x, none)
+    half, whole = (Distance(recipe_of("plain", relative=share))(x, none) for share in (0.5, 1.0))
+    level = plain.log().mean((1, 2), keepdim=True).exp()
+    torch.testing.assert_close(half, plain / level.sqrt())
+    torch.testing.assert_close(whole, plain / level)
+    louder = Distance(recipe_of("plain", relative=1.0))(3 * x, none)
+    torch.testing.assert_close(louder, whole, rtol=1e-4, atol=0)
+    assert torch.isfinite(Distance(recipe_of("plain", relative=1.0))(x, x)).all()
 
 
 def test_a_constant_map_stays_constant_when_it_is_enlarged() -> None:

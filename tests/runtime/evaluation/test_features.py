@@ -108,7 +108,12 @@ def test_the_pca_of_the_features_is_the_linear_bundle(
     normal = readout.represent(np.stack([image.numpy() for image in own]))
     score = run.recipe.score
     pca = FeaturePca.fit(
-        normal, np.arange(len(normal)), components=7, weighing=score.weighing or "plain", share=score.share
+        normal,
+        np.arange(len(normal)),
+        components=7,
+        weighing=score.weighing or "plain",
+        share=score.share,
+        relative=score.relative,
     )
     tiles = np.concatenate([images.tiles(index).images for index in range(12)])
     judged = pca.judge(readout.represent(tiles))
