@@ -126,6 +126,8 @@ def _later_settings(recipe: Recipe) -> dict[str, Any]:
     later: dict[str, Any] = {}
     if recipe.backbone is None and recipe.score.weighing is None:
         later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
+    if recipe.discriminator is None:
+        later |= {"discriminator": True}
     if recipe.choice is not None and not recipe.choice.latents:
         later |= {"choice": {"latents"}}
     if recipe.network.latent == "vector" and not (recipe.choice and recipe.choice.latents):

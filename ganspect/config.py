@@ -22,6 +22,7 @@ Side = Annotated[int, Field(ge=LEAST_SIDE, le=LARGEST_SIDE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 LatentKind: TypeAlias = Literal["vector", "map"]
+Negative: TypeAlias = Literal["drawn", "noise", "pasted", "generated", "ascent"]
 
 
 class ImageSettings(Section):
@@ -106,6 +107,26 @@ class ChoiceSettings(Section):
     shares: tuple[Share, ...] = Field(default=(0.01, 0.05), min_length=1)
     relatives: tuple[Share, ...] = Field(default=(0.0, 0.5), min_length=1)
     images: Annotated[int, Field(ge=8)] = 200
+
+
+class DiscriminatorSettings(Section):
+    """The discriminator of places, which corrects weighed residuals by what tells near misses from normal maps.
+
+    With a `choice` it is kept only where it finds drawn defects better, of kinds that it was not trained on.
+
+    Attributes:
+        negatives: what it is trained against, in equal shares (`ganspect.train.near_misses`).
+        width: channels of its layers.
+        steps: of its training.
+        batch_size: normal maps of a step, and as many near misses.
+        learning_rate: largest one of Adam.
+    """
+
+    negatives: tuple[Negative, ...] = Field(default=("drawn",), min_length=1)
+    width: Annotated[int, Field(ge=4, le=256)] = 32
+    steps: Positive = 200
+    batch_size: Annotated[int, Field(ge=2, le=256)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
 
 
 class NetworkSettings(Section):
@@ -215,6 +236,7 @@ class Recipe(Section):
             the search where it finds drawn defects surely better, which export tries.
         backbone: absent: the networks see pixels.
         choice: absent: nothing is chosen.
+        discriminator: one of places, beside the system's own; absent: none.
         image: see `ImageSettings`; likewise the other sections.
     """
 
@@ -225,6 +247,7 @@ class Recipe(Section):
     data: DataSettings = DataSettings()
     backbone: BackboneSettings | None = None
     choice: ChoiceSettings | None = None
+    discriminator: DiscriminatorSettings | None = None
     network: NetworkSettings = NetworkSettings()
     search: SearchSettings = SearchSettings()
     score: ScoreSettings = ScoreSettings()
@@ -232,8 +255,9 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _weighed_in_feature_space(cls, content: Any) -> Any:
-        """Weigh residuals at each place where a backbone or a choice needs it and nothing else is said."""
-        if isinstance(content, dict) and any(content.get(key) is not None for key in ("backbone", "choice")):
+        """Weigh residuals at each place where a section needs it and nothing else is said."""
+        needing = ("backbone", "choice", "discriminator")
+        if isinstance(content, dict) and any(content.get(key) is not None for key in needing):
             score = content.get("score") or {}
             if isinstance(score, dict) and score.get("weighing") is None:
                 return {**content, "score": {**score, "weighing": "place"}}

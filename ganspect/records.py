@@ -188,6 +188,8 @@ class ChoiceRecord(Record):
         images: normal images.
         drawn: images with a defect drawn on them.
         candidates: each with its settings and its AUROC.
+        discriminator: `auroc` with a discriminator of places and `auroc_without`, on drawn defects of kinds that it was
+            not trained on; None where the recipe has none.
     """
 
     settings: list[str]
@@ -195,6 +197,7 @@ class ChoiceRecord(Record):
     images: int
     drawn: int
     candidates: list[dict[str, Any]]
+    discriminator: dict[str, float] | None = None
 
 
 class ModeRecord(Record):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganspect.config import DataSettings
 from ganspect.scoring import to_unit_range
+from ganspect.train.drawing import DrawnMaps, draw_on
 from ganspect.train.seeds import random_for
 
 FLIP_AXES = {"vertical": 2, "horizontal": 3}
@@ -84,6 +85,22 @@ class Batches:
         """Return at most `most` training images twice: as x, and as the images that x is of."""
         images = self.plain(most)
         return images, images
+
+    def drawn(self, most: int, each_at_most: int) -> DrawnMaps:
+        """Return x with defects drawn on them; see `draw_on`.
+
+        Args:
+            most: number of defects at most, all kinds in turn.
+            each_at_most: on each image.
+        """
+        index = self.to_draw_on(most, each_at_most)
+        x, kinds = draw_on(self, index, lambda image: image, self.seed, each_kind=True)
+        return DrawnMaps(x, self.image_of(index).numpy(), kinds)
+
+    def to_draw_on(self, most: int, each_at_most: int) -> Tensor:
+        """Return the numbers of images that defects are drawn on, each as often as another, or once more."""
+        count = min(most, each_at_most * self.epoch_length)
+        return self.order("plain", 0, min(count, self.epoch_length)).repeat(-(-count // self.epoch_length))[:count]
 
     def copy(self, index: Tensor, number: int) -> Tensor:
         """Return one of the copies of some images, always the same.

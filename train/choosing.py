@@ -8,31 +8,46 @@ normal images wins; as the best of many it is no estimate of what to expect. A G
 path, starts from that PCA, so the choice serves it too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import torch
 from annotated_types import Ge
 from pydantic.fields import FieldInfo
-from torch import Tensor
 
 from ganspect.block_pca import pcas_of
-from ganspect.config import ChoiceSettings, LatentKind, Recipe
-from ganspect.datasets.drawn import draw_defect
-from ganspect.pca import FoldOfPcas, Integers, Maps, Pcas, Scatter, means_of_three, squared_lengths, weights_of
+from ganspect.config import ChoiceSettings, DiscriminatorSettings, LatentKind, Recipe
+from ganspect.datasets.drawn import KINDS, Kind
+from ganspect.pca import (
+    FOLDS,
+    FoldOfPcas,
+    Integers,
+    Maps,
+    Pcas,
+    Scatter,
+    cross_fitted_weights,
+    means_of_three,
+    squared_lengths,
+    weights_of,
+)
 from ganspect.progress import print_warning, progress_bar
 from ganspect.records import ChoiceRecord, Weighing
-from ganspect.scoring import auroc, largest_mean, relative_to_level, to_unit_range
+from ganspect.scoring import auroc, largest_mean, relative_to_level
 from ganspect.train.batches import Batches
+from ganspect.train.distance import Distance
+from ganspect.train.drawing import Represent, draw_on
+from ganspect.train.latents import LatentLayout
+from ganspect.train.near_misses import DRAWN_AT_MOST, DRAWN_ON_EACH, fit_discriminator, near_misses_of
+from ganspect.train.pca_path import PcaPath
 from ganspect.train.system import TrainingImages
-
-Represent: TypeAlias = Callable[[Tensor], Tensor]
 
 _VIEWS_AT_MOST = 1024
 _COMPONENTS_AT_MOST = 2048
-_IMAGES_AT_ONCE = 16
+_JUDGED_FOLDS = 2
+_HALVES: tuple[tuple[Kind, ...], ...] = (("spot", "missing", "shade"), ("scratch", "displaced", "blur"))
+"""Kinds of drawn defects that a discriminator on trial learns from in turn."""
+
 _LEAST_DRAWN = 64
 
 
@@ -51,7 +66,7 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     originals = len(set(index.tolist()))
     source = np.arange(_drawn_on(min(settings.images, originals)))  # of each defect, the original it is drawn on
     source %= min(settings.images, originals)
-    drawn = _draw(images, index[source], recipe.seed, represent)
+    drawn, _ = draw_on(images, index[source], represent, recipe.seed)
     kinds = settings.latents or (recipe.network.latent,)
     sizes = {kind: _sizes(settings, recipe, _largest(kind, maps.shape[1], recipe, originals)) for kind in kinds}
     table: list[dict[str, Any]] = []
@@ -71,13 +86,62 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     keys = {"latent_size": "network.latent_size", **keys}
     if settings.latents:
         keys["latent"] = "network.latent"
+    chosen = [f"{key}={best[name]}" for name, key in keys.items()]
+    tried = None
+    if recipe.discriminator is not None:
+        tried = _try_discriminator(_with_chosen(recipe, best), maps.numpy(), groups, views)
+        if not tried["auroc"] > tried["auroc_without"]:
+            chosen.append("discriminator=null")
     return ChoiceRecord(
-        settings=[f"{key}={best[name]}" for name, key in keys.items()],
+        settings=chosen,
         auroc=best["auroc"],
         images=originals,
         drawn=len(drawn),
         candidates=table,
+        discriminator=tried,
     )
+
+
+def _with_chosen(recipe: Recipe, best: dict[str, Any]) -> Recipe:
+    network = recipe.network.model_copy(update={name: best[name] for name in ("latent", "latent_size")})
+    score = recipe.score.model_copy(update={name: best[name] for name in ("weighing", "share", "relative")})
+    return recipe.model_copy(update={"network": network, "score": score})
+
+
+def _try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: TrainingImages) -> dict[str, float]:
+    """Return the AUROC with a discriminator and without, of drawn defects of kinds that it was not trained on.
+
+    It is trained on three fifths of the images and three kinds, and judges the others of both; then the kinds change
+    sides.
+
+    Args:
+        recipe: with what was chosen, and a discriminator.
+        maps: (n,C,h,w) of x.
+        groups: (n,) the image that each is of.
+        views: the same images.
+    """
+    settings, size = recipe.discriminator or DiscriminatorSettings(), recipe.network.latent_size
+    layout, distance = LatentLayout.of(recipe), Distance(recipe)
+    pcas, path = pcas_of(maps, groups, layout.stride), PcaPath(layout)
+    deviations = path.set(pcas.pca(size))
+    distance.set(cross_fitted_weights(pcas, size, recipe.score.weighing or "plain"))
+    drawn = views.drawn(DRAWN_AT_MOST, DRAWN_ON_EACH)
+    near = near_misses_of(distance, pcas, size, maps, groups, drawn, path.decode, deviations)
+    discriminator, images = distance.discriminator, np.unique(groups)
+    judged = images[np.arange(len(images)) % FOLDS < _JUDGED_FOLDS]
+    training, judging = near.of_images(np.setdiff1d(images, judged)), near.of_images(judged)
+    figures: dict[str, list[float]] = {"auroc": [], "auroc_without": []}
+    for kinds in _HALVES:
+        learnt, unknown = training.of_kinds(kinds), judging.of_kinds(set(KINDS) - set(kinds))
+        if discriminator is None or not len(learnt.drawn) or not len(unknown.drawn):
+            return {"auroc": 0.0, "auroc_without": 0.0}  # of so few images nothing is known
+        fit_discriminator(discriminator, learnt, settings, recipe.seed)
+        for name, kept in (("auroc", discriminator), ("auroc_without", None)):
+            distance.discriminator = kept
+            scores = (unknown.scores(part, recipe.score.share) for part in (unknown.residuals, unknown.drawn))
+            figures[name].append(auroc(*scores))
+        distance.discriminator = discriminator
+    return {name: sum(values) / len(values) for name, values in figures.items()}
 
 
 def _judged(trial: "_Trial", size: int, settings: ChoiceSettings) -> Iterator[dict[str, Any]]:
@@ -160,16 +224,3 @@ def _least(field: FieldInfo) -> int:
 def _drawn_on(images: int) -> int:
     """Return how many defects are drawn on so many images: one on each, and more where there are few."""
     return images * max(1, -(-_LEAST_DRAWN // images))
-
-
-@torch.no_grad()
-def _draw(images: Batches, index: Tensor, seed: int, represent: Represent) -> Tensor:
-    """Return x of images with a defect drawn on each, (m,C,h,w)."""
-    random = np.random.default_rng(seed)
-    found = []
-    for part in torch.split(index, _IMAGES_AT_ONCE):
-        plain = ((images.copy(part, 0) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-        drawn = np.stack([draw_defect(image, random).image for image in plain])
-        unit: Tensor = to_unit_range(torch.from_numpy(drawn).permute(0, 3, 1, 2).float())
-        found.append(represent(unit))
-    return torch.cat(found)

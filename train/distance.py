@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ganspect.config import Recipe
 from ganspect.pca import Maps
-from ganspect.scoring import relative_to_level
+from ganspect.scoring import LEAST_DISTANCE, relative_to_level
+from ganspect.train.discriminator import PlaceDiscriminator, Terms
 from ganspect.train.representation import apply_to_sides, map_shape, resampling
 
 _BLUR_PLACES = 0.5
@@ -24,9 +25,11 @@ class Distance(nn.Module):
     Attributes:
         weights: (P,C,C) float16, P places or 1, W with W Wᵀ the inverse covariance; half precision, since they are as
             large as the generator and no digit beyond the third matters. Without weighing, none.
+        discriminator: corrects distances; None where the recipe has none.
     """
 
     weights: Tensor | None
+    discriminator: PlaceDiscriminator | None
 
     def __init__(self, recipe: Recipe) -> None:
         """Build it with weights that change nothing, for a recipe with `score.weighing`."""
@@ -36,6 +39,8 @@ class Distance(nn.Module):
         places = {"place": height * width, "pooled": 1, "plain": 0}[recipe.score.weighing or "plain"]
         identity = torch.eye(channels, dtype=torch.float16).repeat(places, 1, 1)
         self.register_buffer("weights", identity if places else None)
+        settings = recipe.discriminator
+        self.discriminator = None if settings is None else PlaceDiscriminator(channels, settings.width)
         for axis, side in enumerate((height, width)):
             self.register_buffer(f"mean_{axis}", _means_of_three(side), persistent=False)
             enlarged = _enlarging(side, recipe.image.size_hw[axis])
@@ -49,15 +54,36 @@ class Distance(nn.Module):
 
     def forward(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the weighed squared distance at each place, (N,h,w) float32, of (N,C,h,w) maps."""
-        residual = x - reconstruction
-        if self.weights is None:
-            squared = residual.square().mean(1)
-        else:
-            places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
-            squared = places.square().mean(2).T.reshape(-1, *residual.shape[2:])
-        smooth = apply_to_sides(squared, self.get_buffer("mean_0"), self.get_buffer("mean_1"))
-        distances: Tensor = relative_to_level(smooth, self.relative)
+        return self.of_residual(x - reconstruction)
+
+    def of_residual(self, residual: Tensor) -> Tensor:
+        """Return the same of residuals, (N,C,h,w)."""
+        if self.discriminator is not None:
+            return torch.exp(self.discriminator(self.terms(residual)))
+        distances: Tensor = relative_to_level(self._squared(self._weigh(residual)), self.relative)
         return distances
+
+    def terms(self, residual: Tensor) -> Terms:
+        """Return what a discriminator is given of residuals, (N,C,h,w)."""
+        weighed = self._weigh(residual)
+        level = self._log_squared(weighed).mean((1, 2), keepdim=True)
+        return self.terms_of(weighed * torch.exp(level * (-0.5 * self.relative))[:, None], level)
+
+    def terms_of(self, weighed: Tensor, level: Tensor) -> Terms:
+        """Return the same of weighed residuals, (N,C,h,w), out of which the share of the level is taken already."""
+        return Terms(weighed, self._log_squared(weighed), level)
+
+    def _weigh(self, residual: Tensor) -> Tensor:
+        if self.weights is None:
+            return residual
+        places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
+        return places.permute(1, 2, 0).reshape(residual.shape)
+
+    def _squared(self, weighed: Tensor) -> Tensor:
+        return apply_to_sides(weighed.square().mean(1), self.get_buffer("mean_0"), self.get_buffer("mean_1"))
+
+    def _log_squared(self, weighed: Tensor) -> Tensor:
+        return torch.log(self._squared(weighed) + LEAST_DISTANCE)
 
     def heat_map(self, distances: Tensor) -> Tensor:
         """Return the root of distances (N,h,w) at the image's size, (N,H,W), in deviations of normal images."""

@@ -18,6 +18,7 @@ from ganspect.errors import OutputError
 from ganspect.progress import progress_bar
 from ganspect.train.batches import Batches
 from ganspect.train.checkpoint import load_weights, save_weights
+from ganspect.train.drawing import DrawnMaps, Represent, draw_on
 from ganspect.train.representation import Representation
 
 _IMAGES_AT_ONCE = 16
@@ -35,14 +36,16 @@ class FeatureBatches:
         maps: (V,N,C,h,w) float16.
     """
 
-    def __init__(self, images: Batches, maps: Maps) -> None:
+    def __init__(self, images: Batches, maps: Maps, represent: Represent) -> None:
         """Take maps from `open_features`.
 
         Args:
             images: normal images; N is their `epoch_length`, and the order is theirs.
             maps: feature maps of all copies.
+            represent: what made them.
         """
-        self.images, self.maps = images, maps
+        self.images, self.maps, self.represent = images, maps, represent
+        self._drawn: dict[tuple[int, int], DrawnMaps] = {}
         self.epoch_length = maps.shape[1]
 
     def take(self, stage: str, first: int, count: int, random: torch.Generator) -> Tensor:
@@ -61,6 +64,14 @@ class FeatureBatches:
     def image_of(self, index: Tensor) -> Tensor:
         """Return which images some numbers below `epoch_length` show."""
         return self.images.image_of(index)
+
+    def drawn(self, most: int, each_at_most: int) -> DrawnMaps:
+        """Return maps of images with defects drawn on them, made once; see `Batches.drawn`."""
+        if (most, each_at_most) not in self._drawn:
+            index = self.images.to_draw_on(most, each_at_most)
+            x, kinds = draw_on(self.images, index, self.represent, self.images.seed, each_kind=True)
+            self._drawn[most, each_at_most] = DrawnMaps(x, self.image_of(index).numpy(), kinds)
+        return self._drawn[most, each_at_most]
 
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` maps, (M,C,h,w), and the images that they are of, (M,channels,H,W) in [-1, 1]."""
@@ -102,7 +113,7 @@ def open_features(representation: Representation, images: Batches, recipe: Recip
         representation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _write(partial, representation, images, copies_of(recipe))
         partial.replace(path)
-    return FeatureBatches(images, np.load(path, mmap_mode="r"))
+    return FeatureBatches(images, np.load(path, mmap_mode="r"), representation)
 
 
 def copies_of(recipe: Recipe) -> int:

@@ -8,7 +8,7 @@ checks and the torch-free evaluation compute the same thing from the same lines.
 Shapes: images (N,C,H,W) float32 in [-1, 1]; features (N,...) float32; a score or a loss is (N,).
 """
 
-from ganspect.scoring.arrays import Array, largest_mean, relative_to_level, residual_map, to_unit_range
+from ganspect.scoring.arrays import LEAST_DISTANCE, Array, largest_mean, relative_to_level, residual_map, to_unit_range
 from ganspect.scoring.match import DEVIATION_FLOOR, Match
 from ganspect.scoring.ranking import auroc
 from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
@@ -17,6 +17,7 @@ from ganspect.scoring.search import Adam, SearchLoss, State, adam_step, cleared,
 __all__ = [
     "CONTRAST_SHARE",
     "DEVIATION_FLOOR",
+    "LEAST_DISTANCE",
     "PAPER_WEIGHTS",
     "SCORES",
     "WORST_SHARE",

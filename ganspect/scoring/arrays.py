@@ -11,7 +11,7 @@ Array: TypeAlias = Any
 
 Reduction: TypeAlias = Literal["mean", "sum"]
 
-_LEAST_DISTANCE = 1e-6
+LEAST_DISTANCE = 1e-6
 """Added before a logarithm, so that images that are reconstructed to the last digit have a level too."""
 
 
@@ -55,7 +55,7 @@ def relative_to_level(distances: Array, share: float) -> Array:
         return distances
     numeric = namespace(distances)
     rows = distances.reshape((distances.shape[0], -1))
-    level = numeric.exp(numeric.log(rows + _LEAST_DISTANCE).mean(1) * share)
+    level = numeric.exp(numeric.log(rows + LEAST_DISTANCE).mean(1) * share)
     return distances / level.reshape((-1,) + (1,) * (distances.ndim - 1))
 
 

@@ -17,18 +17,22 @@ from ganspect.records import ChoiceRecord
 from ganspect.scoring import auroc
 from ganspect.train.batches import Batches
 from ganspect.train.choosing import choose
+from ganspect.train.drawing import DrawnMaps
 from ganspect.train.run import load_run
 from ganspect.train.systems import parse_recipe
 
 SIDE = 40
 
 
-def recipe_of(system: str = "linear", data: Any = None, backbone: Any = None, **choice: Any) -> Recipe:
+def recipe_of(
+    system: str = "linear", data: Any = None, backbone: Any = None, discriminator: Any = None, **choice: Any
+) -> Recipe:
     content: dict[str, Any] = {
         "system": system,
         "image": {"size_hw": [SIDE, SIDE], "channels": 1},
         "data": data or {},
         "backbone": backbone,
+        "discriminator": discriminator,
         "choice": {"latent_sizes": [0], "shares": [0.02], "relatives": [0], **choice},
         "search": {"feature_weight": 0},
         "network": {"latent_size": 6, "linear_path": system != "linear"},
@@ -89,6 +93,9 @@ class Blocks:
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         raise AssertionError("a choice needs no pictures")
 
+    def drawn(self, most: int, each_at_most: int) -> DrawnMaps:
+        raise AssertionError("nothing is drawn for a recipe without a discriminator")
+
 
 def test_textures_are_weighed_by_what_all_places_have_in_common() -> None:
     """Neighbouring pixels are alike, everywhere: too few images to know that of each place by itself."""
@@ -142,6 +149,24 @@ def test_textures_get_a_map_of_latents_where_it_is_among_the_candidates() -> Non
     tried = [(row["latent"], row["latent_size"]) for row in record.candidates]
     assert tried == [("vector", 0), ("vector", 6), ("map", 6)]  # the mean alone is tried once
     assert "network.latent" not in settings_of(chosen(recipe_of(weighings=["plain"]), images))
+
+
+def test_a_discriminator_is_kept_only_where_it_finds_kinds_that_it_was_not_trained_on() -> None:
+    recipe = recipe_of(weighings=["plain"], discriminator={"steps": 20, "width": 8, "batch_size": 8})
+    record = chosen(recipe, noisy(30, half_quiet()))
+    assert record.discriminator is not None
+    kept = record.discriminator["auroc"] > record.discriminator["auroc_without"]
+    assert ("discriminator=null" in record.settings) is not kept
+    assert record.discriminator["auroc_without"] > 0.5
+    assert chosen(recipe_of(weighings=["plain"]), noisy(30, half_quiet())).discriminator is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_of_too_few_images_no_discriminator_is_kept_or_one_that_was_tried(count: int) -> None:
+    recipe = recipe_of(weighings=["plain"], discriminator={"steps": 2, "width": 4, "batch_size": 4})
+    record = chosen(recipe, noisy(count, 20.0))
+    assert record.discriminator is not None
+    assert all(np.isfinite(value) for value in record.discriminator.values())
 
 
 def test_every_candidate_is_tried_and_the_best_one_taken() -> None:

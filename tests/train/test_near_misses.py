@@ -1,0 +1,173 @@
+"""A discriminator of places: trained to tell near misses from normal maps, it corrects the weighed distance."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ganspect.block_pca import pcas_of
+from ganspect.config import DiscriminatorSettings, Negative, Recipe
+from ganspect.datasets.drawn import KINDS
+from ganspect.errors import ConfigError
+from ganspect.pca import cross_fitted_weights
+from ganspect.scoring import auroc
+from ganspect.train.batches import Batches
+from ganspect.train.discriminator import PlaceDiscriminator
+from ganspect.train.distance import Distance
+from ganspect.train.drawing import DrawnMaps, draw_on
+from ganspect.train.latents import LatentLayout
+from ganspect.train.near_misses import NearMisses, fit_discriminator, near_misses_of
+from ganspect.train.pca_path import PcaPath
+from ganspect.train.systems import parse_recipe
+
+CHANNELS, SIDE, SIZE = 6, 8, 3
+NEGATIVES: tuple[Negative, ...] = ("drawn", "noise", "pasted", "generated", "ascent")
+
+
+def recipe_of(relative: float = 0.5, **discriminator: Any) -> Recipe:
+    content = {
+        "system": "linear",
+        "image": {"size_hw": [64, 64]},
+        "backbone": {"layers": [0], "stride": 8, "channels": CHANNELS},
+        "network": {"latent_size": SIZE},
+        "search": {"feature_weight": 0},
+        "score": {"relative": relative},
+        "discriminator": {"width": 8, "steps": 60, "batch_size": 8, **discriminator},
+    }
+    return parse_recipe(content, Path("a.yaml"))
+
+
+def maps(count: int, seed: int) -> Tensor:
+    """Return maps in which three patterns vary, and noise, most of it in the last channel."""
+    random = np.random.default_rng(seed)
+    patterns = np.random.default_rng(9).normal(size=(SIZE, CHANNELS, SIDE, SIDE))
+    noise = random.normal(size=(count, CHANNELS, SIDE, SIDE)) * np.array([0.3, 0.3, 0.3, 0.3, 0.3, 1.0])[:, None, None]
+    mixed = np.einsum("nk,kchw->nchw", random.normal(size=(count, SIZE)), patterns)
+    return torch.from_numpy((mixed + noise).astype(np.float32))
+
+
+def spoilt(given: Tensor, seed: int) -> Tensor:
+    """Return maps with a step up of the first channel in a block of 2x2 places, shorter than noise is in the last."""
+    random, found = np.random.default_rng(seed), given.clone()
+    for one, y, x in zip(found, *random.integers(0, SIDE - 2, (2, len(found))), strict=True):
+        one[0, y : y + 2, x : x + 2] += 0.7
+    return found
+
+
+def near_misses(recipe: Recipe, count: int = 60) -> NearMisses:
+    normal, layout, groups = maps(count, 0), LatentLayout.of(recipe), np.arange(count)
+    pcas, path, distance = pcas_of(normal.numpy(), groups, None), PcaPath(layout), Distance(recipe)
+    deviations = path.set(pcas.pca(SIZE))
+    distance.set(cross_fitted_weights(pcas, SIZE, "pooled" if recipe.score.weighing == "pooled" else "place"))
+    drawn = DrawnMaps(spoilt(normal, 1), groups, [KINDS[index % 6] for index in range(count)])
+    return near_misses_of(distance, pcas, SIZE, normal.numpy(), groups, drawn, path.decode, deviations)
+
+
+def scores(near: NearMisses, seed: int) -> tuple[Any, Any]:
+    """Return scores of new normal maps and of spoilt ones."""
+    normal, fold = maps(200, seed), next(iter(pcas_of(near.x.float().numpy(), near.images, None).folds(SIZE)))
+    pcas = pcas_of(near.x.float().numpy(), near.images, None)
+    both = (pcas.others(one.numpy()) for one in (normal, spoilt(normal, seed)))
+    left = [torch.from_numpy(fold.residuals_of(one, np.arange(200), SIZE)) for one in both]
+    return near.scores(left[0], 0.02), near.scores(left[1], 0.02)
+
+
+def test_a_fresh_discriminator_changes_no_order() -> None:
+    """Its map begins as the distance's own."""
+    near = near_misses(recipe_of())
+    with_it = scores(near, 5)
+    near.distance.discriminator = None
+    without = scores(near, 5)
+    assert auroc(*with_it) == pytest.approx(auroc(*without), abs=0.02)
+
+
+@pytest.mark.parametrize("relative", [0.0, 0.5])
+def test_it_learns_which_direction_near_misses_take(relative: float) -> None:
+    recipe = recipe_of(relative, steps=200, batch_size=16, width=16)
+    near = near_misses(recipe, 120)
+    discriminator, settings = near.distance.discriminator, recipe.discriminator
+    assert discriminator is not None
+    assert settings is not None
+    before = auroc(*scores(near, 5))
+    fit_discriminator(discriminator, near, settings, 0)
+    assert auroc(*scores(near, 5)) > before + 0.03
+    assert not any(parameter.requires_grad for parameter in discriminator.parameters())
+
+
+@pytest.mark.parametrize("negative", NEGATIVES)
+def test_every_negative_is_a_normal_map_changed_in_places(negative: Negative) -> None:
+    near = near_misses(recipe_of())
+    discriminator = PlaceDiscriminator(CHANNELS, 8)
+    random = torch.Generator().manual_seed(3)
+    terms = near.draw_negatives(negative, 40, random, discriminator)
+    assert terms.weighed.shape == (40, CHANNELS, SIDE, SIDE)
+    assert terms.log_distance.shape == (40, SIDE, SIDE)
+    assert all(torch.isfinite(one).all() for one in terms)
+    normal = near.draw(40, random)
+    largest, of_normal = (one.log_distance.flatten(1).amax(1).mean() for one in (terms, normal))
+    assert largest > of_normal + 0.005
+
+
+@pytest.mark.parametrize("negatives", [[one] for one in NEGATIVES] + [["drawn", "noise", "ascent"]])
+def test_it_can_be_trained_against_each(negatives: list[Negative]) -> None:
+    recipe = recipe_of(negatives=negatives, steps=3, batch_size=5)
+    near, settings = near_misses(recipe, 20), recipe.discriminator
+    assert near.distance.discriminator is not None
+    assert settings is not None
+    fit_discriminator(near.distance.discriminator, near, settings, 0)
+    assert all(np.isfinite(one).all() for one in scores(near, 1))
+
+
+def test_the_same_seed_trains_the_same() -> None:
+    recipe = recipe_of(steps=5)
+    states = []
+    for seed in (0, 0, 1):
+        near = near_misses(recipe, 20)
+        assert near.distance.discriminator is not None
+        fit_discriminator(near.distance.discriminator, near, recipe.discriminator or DiscriminatorSettings(), seed)
+        states.append(near.distance.discriminator.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def test_residuals_are_of_pcas_that_have_not_seen_the_image() -> None:
+    """Those of its own PCA would be shorter by the three dimensions that it was given."""
+    near = near_misses(recipe_of(), 8)
+    own = pcas_of(near.x.float().numpy(), near.images, None).pca(SIZE)
+    centred = near.x.float().flatten(1).numpy() - own.mean
+    in_sample = np.square(centred - centred @ own.components.T @ own.components).mean()
+    assert near.residuals.float().square().mean() > 1.2 * in_sample
+
+
+def test_images_and_kinds_can_be_left_out() -> None:
+    near = near_misses(recipe_of(), 24)
+    some = near.of_images(np.arange(6))
+    assert (len(some.x), len(some.residuals), len(some.drawn)) == (6, 6, 6)
+    kinds = near.of_kinds(("spot", "blur"))
+    assert set(kinds.drawn_kinds) == {"spot", "blur"}
+    assert len(kinds.x) == 24
+    assert len(kinds.drawn) == len(kinds.drawn_images) == len(kinds.drawn_kinds) == 8
+
+
+def test_every_kind_is_drawn_in_turn_and_known() -> None:
+    recipe = recipe_of()
+    random = np.random.default_rng(0)
+    images = [np.clip(random.normal(128, 20, (64, 64, 1)), 0, 255).astype(np.uint8) for _ in range(4)]
+    batches = Batches(images, (64, 64), recipe.data, 0)
+    found = batches.drawn(30, 12)
+    assert found.x.shape == (30, 1, 64, 64)
+    assert set(found.kinds) == set(KINDS)
+    assert np.bincount(found.image).tolist() == [8, 8, 7, 7] or len(set(found.image.tolist())) == 4
+    assert len(batches.drawn(1000, 3).kinds) == 12
+    again, _ = draw_on(batches, batches.to_draw_on(30, 12), lambda image: image, 0, each_kind=True)
+    assert torch.equal(again, found.x)
+
+
+def test_negatives_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"discriminator\.negatives"):
+        recipe_of(negatives=["fog"])
+    with pytest.raises(ConfigError, match=r"discriminator\.negatives"):
+        recipe_of(negatives=[])

@@ -1,0 +1,269 @@
+"""Near misses: what a discriminator of places is trained to tell from normal maps, and its training.
+
+| negative | what it is |
+|---|---|
+| `drawn` | a defect drawn on a normal image (`ganspect.datasets.drawn`), as the backbone sees it |
+| `noise` | Gaussian noise on a blob of places (SimpleNet, Liu et al. 2023) |
+| `pasted` | a blob of places from elsewhere in another normal map (CutPaste, Li et al. 2021) |
+| `generated` | a blob of places of a generated map, its latent from outside the prior (ALGAN, Murase & Fukumizu 2022) |
+| `ascent` | noise on a blob that some gradient steps make the discriminator's hardest (GLASS, Chen et al. 2024) |
+
+Only what the generator leaves of them counts; what is pasted, added or generated is taken to be left whole. Residuals
+of normal maps come from PCAs that those maps were not fitted to, or near misses would be told by their size alone.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ganspect.config import DiscriminatorSettings, Negative
+from ganspect.datasets.drawn import Kind
+from ganspect.pca import Integers, Maps, Pcas, Rows
+from ganspect.scoring import largest_mean
+from ganspect.train.discriminator import PlaceDiscriminator, Terms
+from ganspect.train.distance import Distance
+from ganspect.train.drawing import DrawnMaps
+from ganspect.train.seeds import random_for, seeded
+
+_LARGEST_SHARE = 0.01
+_BETAS, _WEIGHT_DECAY = (0.5, 0.99), 0.01
+_MAPS_AT_ONCE = 32
+_KEPT = 5
+"""Every so many images one is kept, to standardise the discriminator's map on what it was not trained on."""
+
+DRAWN_AT_MOST, DRAWN_ON_EACH = 800, 12
+"""Drawn defects that a discriminator is trained on: the backbone sees each once."""
+
+_OUTSIDE = 2.0
+"""Deviation of generated maps' latents, in deviations of the prior."""
+
+_ASCENT_STEPS, _ASCENT_RATE = 3, 0.25
+_ASCENT_LENGTHS = (0.5, 1.5)
+"""Lengths of the noise at a place that ascent keeps to, in those of a normal weighed residual: the root of C."""
+
+
+@dataclass(frozen=True)
+class NearMisses:
+    """Normal maps with their residuals, and what makes near misses of them.
+
+    Attributes:
+        distance: weighs residuals.
+        x: (n,C,h,w) float16 normal maps.
+        residuals: (n,C,h,w) float16, what PCAs that were not fitted to them leave of these.
+        images: (n,) the image that each is of.
+        drawn: (m,C,h,w) float16, the same of maps with a drawn defect.
+        drawn_images: (m,).
+        drawn_kinds: (m,) what was drawn.
+        generate: returns so many maps, (count,C,h,w), of latents from outside the prior.
+    """
+
+    distance: Distance
+    x: Tensor
+    residuals: Tensor
+    images: Integers
+    drawn: Tensor
+    drawn_images: Integers
+    drawn_kinds: Sequence[Kind]
+    generate: Callable[[int, torch.Generator], Tensor]
+
+    @torch.no_grad()
+    def scores(self, residuals: Tensor, share: float) -> Rows:
+        """Return the score of residuals by the distance, and its discriminator where it has one, (N,)."""
+        found = [self.distance.of_residual(part.float()) for part in torch.split(residuals, _MAPS_AT_ONCE)]
+        return np.asarray(largest_mean(torch.cat(found), share).numpy())
+
+    def of_images(self, images: Integers) -> "NearMisses":
+        """Return those of some images only."""
+        normal = np.flatnonzero(np.isin(self.images, images))
+        drawn = self._with_drawn(np.flatnonzero(np.isin(self.drawn_images, images)))
+        return replace(drawn, x=self.x[normal], residuals=self.residuals[normal], images=self.images[normal])
+
+    def of_kinds(self, kinds: Collection[Kind]) -> "NearMisses":
+        """Return those with some kinds of drawn defects only."""
+        return self._with_drawn(np.array([i for i, kind in enumerate(self.drawn_kinds) if kind in kinds], np.int64))
+
+    def _with_drawn(self, index: Integers) -> "NearMisses":
+        return replace(
+            self,
+            drawn=self.drawn[index],
+            drawn_images=self.drawn_images[index],
+            drawn_kinds=[self.drawn_kinds[i] for i in index.tolist()],
+        )
+
+    def terms(self, residuals: Tensor) -> Terms:
+        """Return the terms of residuals, (N,C,h,w) of any precision."""
+        return self.distance.terms(residuals.float())
+
+    def draw(self, count: int, random: torch.Generator) -> Terms:
+        """Return the terms of some normal maps."""
+        return self.terms(self.residuals[torch.randint(len(self.residuals), (count,), generator=random)])
+
+    def draw_negatives(
+        self, negative: Negative, count: int, random: torch.Generator, discriminator: PlaceDiscriminator
+    ) -> Terms:
+        """Return the terms of some near misses of one sort."""
+        if negative == "drawn":
+            return self.terms(self.drawn[torch.randint(len(self.drawn), (count,), generator=random)])
+        index = torch.randint(len(self.residuals), (count,), generator=random)
+        residuals = self.residuals[index].float()
+        blobs = _blobs(count, (residuals.shape[2], residuals.shape[3]), random)[:, None]
+        if negative == "ascent":
+            return self._ascended(self.terms(residuals), blobs, random, discriminator)
+        if negative == "noise":
+            strength = torch.exp(torch.empty(count, 1, 1, 1).uniform_(math.log(0.3), math.log(2.0), generator=random))
+            return self.terms(residuals + blobs * strength * torch.randn(residuals.shape, generator=random))
+        if negative == "generated":
+            others = self.generate(count, random)
+        else:
+            others = self.x[torch.randint(len(self.x), (count,), generator=random)].float()
+            shifts = [int(torch.randint(side, (), generator=random)) for side in others.shape[2:]]
+            others = others.roll(shifts, (2, 3))
+        return self.terms(residuals + blobs * (others - self.x[index].float()))
+
+    def _ascended(
+        self, terms: Terms, blobs: Tensor, random: torch.Generator, discriminator: PlaceDiscriminator
+    ) -> Terms:
+        """Return normal terms whose weighed residuals go up the discriminator's loss on a blob, within two lengths."""
+        usual = math.sqrt(terms.weighed.shape[1])
+        noise = 0.5 * torch.randn(terms.weighed.shape, generator=random) * blobs
+        for _ in range(_ASCENT_STEPS):
+            noise.requires_grad_(True)
+            logits = discriminator.logits(self.distance.terms_of(terms.weighed + noise, terms.level))
+            (gradient,) = torch.autograd.grad((functional.softplus(-logits) * blobs[:, 0]).sum(), noise)
+            length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True).clamp(min=1e-8)
+            noise = noise.detach() + _ASCENT_RATE * usual * gradient * blobs / length
+        length = torch.linalg.vector_norm(noise, dim=1, keepdim=True).clamp(min=1e-6)
+        shortest, longest = (usual * one for one in _ASCENT_LENGTHS)
+        noise = noise * (length.clamp(shortest, longest) / length) * blobs
+        return self.distance.terms_of(terms.weighed + noise, terms.level)
+
+
+def near_misses_of(
+    distance: Distance,
+    pcas: Pcas,
+    size: int,
+    maps: Maps,
+    groups: Integers,
+    drawn: DrawnMaps,
+    generate: Callable[[Tensor], Tensor],
+    latent_deviation: Tensor,
+) -> NearMisses:
+    """Return the near misses of normal maps.
+
+    Args:
+        distance: with its weights.
+        pcas: of the maps.
+        size: number of components.
+        maps: (n,C,h,w) float32 normal maps.
+        groups: (n,) the image that each is of.
+        drawn: the same images with defects.
+        generate: the generator, (N,D) latents to (N,C,h,w) maps.
+        latent_deviation: (D,) of the prior.
+    """
+    others = pcas.others(drawn.x.numpy())
+    residuals, of_drawn = np.empty(maps.shape, np.float16), np.empty(drawn.x.shape, np.float16)
+    for fold in pcas.folds(size):
+        residuals[fold.left_out] = fold.residuals(fold.left_out, size)
+        index = np.flatnonzero(np.isin(drawn.image, groups[fold.left_out]))
+        if len(index):
+            of_drawn[index] = fold.residuals_of(others, index, size)
+
+    def outside(count: int, random: torch.Generator) -> Tensor:
+        latents = torch.randn((count, len(latent_deviation)), generator=random) * latent_deviation * _OUTSIDE
+        with torch.no_grad():
+            return generate(latents)
+
+    return NearMisses(
+        distance,
+        torch.from_numpy(maps.astype(np.float16)),
+        torch.from_numpy(residuals),
+        groups,
+        torch.from_numpy(of_drawn),
+        drawn.image,
+        drawn.kinds,
+        outside,
+    )
+
+
+def fit_discriminator(
+    discriminator: PlaceDiscriminator, near_misses: NearMisses, settings: DiscriminatorSettings, seed: int
+) -> None:
+    """Train a discriminator against near misses, and standardise its map on normal maps that it was not trained on.
+
+    Args:
+        discriminator: its weights are drawn anew.
+        near_misses: of normal images.
+        settings: of the recipe.
+        seed: of the recipe.
+    """
+    images = np.unique(near_misses.images)
+    kept = images[::_KEPT]
+    training = near_misses.of_images(np.setdiff1d(images, kept) if len(images) > 1 else images)
+    _measure(discriminator, training)
+    with seeded(seed, "discriminator", "made"):
+        fresh = PlaceDiscriminator(near_misses.x.shape[1], discriminator.last.in_channels)
+    discriminator.load_state_dict(fresh.state_dict() | dict(discriminator.named_buffers()))
+    discriminator.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(
+        discriminator.parameters(), settings.learning_rate, _BETAS, weight_decay=_WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+    )
+    for step in range(settings.steps):
+        random = random_for(seed, "discriminator", step)
+        terms = training.draw(settings.batch_size, random)
+        for number, negative in enumerate(settings.negatives):
+            count = len(range(number, settings.batch_size, len(settings.negatives)))
+            terms = terms.both(training.draw_negatives(negative, count, random, discriminator))
+        largest = largest_mean(discriminator.logits(terms), _LARGEST_SHARE)
+        normal, missed = largest[: settings.batch_size], largest[settings.batch_size :]
+        loss = functional.softplus(normal[None] - missed[:, None]).mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    discriminator.requires_grad_(False).eval()
+    _standardise(discriminator, near_misses.of_images(kept))
+
+
+@torch.no_grad()
+def _measure(discriminator: PlaceDiscriminator, normal: NearMisses) -> None:
+    """Set mean and deviation of log distances and levels over normal maps."""
+    terms = [normal.terms(part) for part in torch.split(normal.residuals, _MAPS_AT_ONCE)]
+    for kept, values in (
+        (discriminator.distance, torch.cat([one.log_distance for one in terms])),
+        (discriminator.level, torch.cat([one.level for one in terms])),
+    ):
+        kept.copy_(torch.stack([values.mean(), values.std(correction=0).clamp(min=1e-3)]))
+
+
+@torch.no_grad()
+def _standardise(discriminator: PlaceDiscriminator, normal: NearMisses) -> None:
+    """Set mean and deviation of the discriminator's map over normal maps."""
+    logits = torch.cat(
+        [discriminator.logits(normal.terms(part)) for part in torch.split(normal.residuals, _MAPS_AT_ONCE)]
+    )
+    discriminator.own.copy_(torch.stack([logits.mean(), logits.std(correction=0).clamp(min=1e-3)]))
+
+
+def _blobs(count: int, size_hw: tuple[int, int], random: torch.Generator) -> Tensor:
+    """Return (count,h,w) masks in [0, 1]: ellipses of random place, size, shape and angle, one place or more."""
+    height, width = size_hw
+    rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+
+    def uniform(low: float, high: float) -> Tensor:
+        return (low + (high - low) * torch.rand(count, generator=random))[:, None, None]
+
+    radius = torch.exp(uniform(math.log(0.8), math.log(max(0.9, 0.28 * min(size_hw)))))
+    slim = (radius * torch.exp(uniform(math.log(0.15), 0.0))).clamp(min=0.6)
+    angle = uniform(0, math.pi)
+    y, x = rows - uniform(-0.5, height - 0.5), columns - uniform(-0.5, width - 0.5)
+    along, across = torch.cos(angle) * x + torch.sin(angle) * y, torch.cos(angle) * y - torch.sin(angle) * x
+    depth = (1 - torch.sqrt((along / radius) ** 2 + (across / slim) ** 2)) * slim + 0.5
+    return depth.clamp(0, 1)
