@@ -199,10 +199,10 @@ def features_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -
 
 @pytest.fixture(scope="session")
 def map_bundle(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
-    """The linear system in feature space with a map of latents, 4x4 places of two numbers, as a calibrated bundle."""
+    """The linear system in feature space as a bundle: a map of latents, 4x4 places of two numbers, and a discriminator."""
 
     def make(out: Path) -> None:
-        settings = ("network.latent=map", "network.latent_stride=2", "network.latent_size=2")
+        settings = ("network.latent=map", "network.latent_stride=2", "network.latent_size=2", "discriminator.steps=5")
         with tempfile.TemporaryDirectory() as folder:
             run = train_system("linear", Path(folder) / "run", mvtec_folder, *FEATURE_SPACE, *settings)
             export_run(run, out)

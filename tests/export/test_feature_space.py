@@ -46,7 +46,11 @@ MAPS = ("network.latent=map", "network.latent_stride=2", "image.size_hw=[56,72]"
 TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
     "anogan": ("anogan", (*GAN, *NO_ENCODER), GRAPHS - {"encoder", "score"} | {"features"}),
     "anogan, encoder": ("anogan", (*GAN, *ENCODER, *WEIGHED, "search.feature_weight=0.1"), GRAPHS | {"features"}),
-    "fanogan, rgb": ("fanogan", (*GAN, *ENCODER, *WEIGHED, *RGB, "training.gan.critic_steps=1"), GRAPHS | {"features"}),
+    "fanogan, rgb": (
+        "fanogan",
+        (*GAN, *ENCODER, *WEIGHED, *RGB, "training.gan.critic_steps=1", "discriminator.steps=3", "score.relative=0.5"),
+        GRAPHS | {"features"},
+    ),
     "egbad": (
         "egbad",
         ("training.bigan.steps=2", "training.bigan.batch_size=4", *WEIGHED, "score.weighing=plain"),
