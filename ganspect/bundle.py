@@ -46,6 +46,13 @@ class PixelStatistics(NamedTuple):
         return {"pixel_mean": self.mean, "pixel_deviation": self.deviation}
 
 
+class LatentPrior(NamedTuple):
+    """Mean and deviation of each of the latent's dimensions, (D,) float32."""
+
+    mean: np.ndarray[Any, np.dtype[np.float32]]
+    deviation: np.ndarray[Any, np.dtype[np.float32]]
+
+
 class Bundle:
     """An opened and checked bundle.
 
@@ -92,6 +99,16 @@ class Bundle:
         """
         shapes = {"latent": (None, self.manifest.latent.size)}
         return _arrays(self.folder / "starts.safetensors", shapes, np.float32)["latent"]
+
+    def prior(self) -> LatentPrior:
+        """Return the prior that the random starts are drawn from.
+
+        Raises:
+            BundleError: the file is missing, or holds something else, as those of older versions do.
+        """
+        shapes = dict.fromkeys(("mean", "deviation"), (self.manifest.latent.size,))
+        arrays = _arrays(self.folder / "starts.safetensors", shapes, np.float32)
+        return LatentPrior(mean=arrays["mean"], deviation=arrays["deviation"])
 
     def require_calibration(self) -> CalibrationRecord:
         """Return the calibration in force.

@@ -34,6 +34,10 @@ def _arrays(rows: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
         "reconstruction_logit": random.normal(scale=4, size=rows).astype(np.float32),
         "reconstruction_code": random.normal(size=(rows, 8)).astype(np.float32),
         "distance": random.chisquare(4, (rows, 6, 5)).astype(np.float32),
+        "squared_length": random.chisquare(4, (rows, 6, 5)).astype(np.float32),
+        "latent": random.normal(size=(rows, 8)).astype(np.float32),
+        "latent_mean": random.normal(size=8).astype(np.float32),
+        "latent_deviation": random.uniform(0.1, 3, 8).astype(np.float32),
     }
 
 
@@ -121,12 +125,13 @@ def test_numpy_and_torch_give_the_same_score(name):
 @pytest.mark.parametrize("name", SCORES)
 def test_a_row_scores_alone_as_in_a_batch(name):
     arrays = _arrays()
-    alone = Match(**{key: value if key.startswith("pixel_") else value[2:3] for key, value in arrays.items()})
+    of_no_row = ("pixel_", "latent_")
+    alone = Match(**{key: value if key.startswith(of_no_row) else value[2:3] for key, value in arrays.items()})
     np.testing.assert_allclose(SCORES[name].of(alone)[0], SCORES[name].of(Match(**arrays))[2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name != "residual_calibrated"])
-def test_a_perfect_reconstruction_that_looks_real_scores_nothing(name):
+def test_a_perfect_reconstruction_that_looks_real_of_the_mean_latent_scores_nothing(name):
     arrays = _arrays()
     perfect = {
         **arrays,
@@ -136,6 +141,7 @@ def test_a_perfect_reconstruction_that_looks_real_scores_nothing(name):
         "logit": np.full(4, 200, np.float32),
         "reconstruction_logit": np.full(4, 200, np.float32),
         "distance": np.zeros((4, 6, 5), np.float32),
+        "latent": np.tile(arrays["latent_mean"], (4, 1)),
     }
     assert (SCORES[name].of(Match(**perfect)) == 0).all()
 
@@ -152,6 +158,7 @@ def test_a_score_takes_no_more_than_it_says(name):
         "pair": (),
         "image": (),
         "distance": ("distance",),
+        "latent": ("latent", "latent_mean", "latent_deviation"),
     }
     given = ["image", "reconstruction", *(field for need in SCORES[name].needs for field in fields[need])]
     scores = SCORES[name].of(Match(**{field: arrays[field] for field in given}))
@@ -179,6 +186,14 @@ def test_the_scores_of_ganomaly_are_distances_of_latents():
     difference = (match.anchor - match.reconstruction_code).astype(np.float64)
     np.testing.assert_allclose(SCORES["ganomaly"].of(match), np.abs(difference).sum(1), rtol=1e-5)
     np.testing.assert_allclose(SCORES["ganomaly_code"].of(match), (difference**2).mean(1), rtol=1e-5)
+
+
+def test_the_latents_score_is_its_squared_distance_from_the_prior_in_deviations() -> None:
+    match = Match(**_arrays())
+    covariance = np.diag(match.latent_deviation.astype(np.float64) ** 2)
+    away = (match.latent - match.latent_mean).astype(np.float64)
+    expected = np.einsum("nd,de,ne->n", away, np.linalg.inv(covariance), away) / 8
+    np.testing.assert_allclose(SCORES["latent_mahalanobis"].of(match), expected, rtol=1e-5)
 
 
 def test_weights_move_the_papers_scores():

@@ -46,13 +46,19 @@ class Distance(nn.Module):
 
     def forward(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the weighed squared distance at each place, (N,h,w) float32, of (N,C,h,w) maps."""
+        return self.smoothed(self.squared_length(x, reconstruction))
+
+    def squared_length(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return the weighed squared length of the residual at each place alone, (N,h,w) float32, of (N,C,h,w) maps."""
         residual = x - reconstruction
         if self.weights is None:
-            squared = residual.square().mean(1)
-        else:
-            places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
-            squared = places.square().mean(2).T.reshape(-1, *residual.shape[2:])
-        return apply_to_sides(squared, self.get_buffer("mean_0"), self.get_buffer("mean_1"))
+            return residual.square().mean(1)
+        places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
+        return places.square().mean(2).T.reshape(-1, *residual.shape[2:])
+
+    def smoothed(self, squared_length: Tensor) -> Tensor:
+        """Return means over 3x3 places of (N,h,w), at the edge over those that there are."""
+        return apply_to_sides(squared_length, self.get_buffer("mean_0"), self.get_buffer("mean_1"))
 
     def heat_map(self, distances: Tensor) -> Tensor:
         """Return the root of distances (N,h,w) at the image's size, (N,H,W), in deviations of normal images."""
