@@ -115,9 +115,12 @@ _NOT_HASHED: Mapping[str, Any] = {"seed": True, "data": {"source", "path", "spli
 
 def _later_settings(recipe: Recipe) -> dict[str, Any]:
     """Return settings that came when results were there already, where they change nothing: those stay comparable."""
-    if recipe.backbone is not None or recipe.score.weighing is not None:
-        return {}
-    return {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
+    later: dict[str, Any] = {}
+    if recipe.search.residual == "absolute":
+        later["search"] = {"residual", "huber_delta", "trimmed_share"}
+    if recipe.backbone is None and recipe.score.weighing is None:
+        later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
+    return later
 
 
 def made_before(path: Path, run: Run) -> dict[str, Any]:

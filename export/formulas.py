@@ -208,7 +208,14 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
 
 def loss_of(search: SearchRecord) -> SearchLoss:
     """Return the loss that a search descends."""
-    return SearchLoss(search.feature_weight, search.reduction, search.discrimination)
+    return SearchLoss(
+        search.feature_weight,
+        search.reduction,
+        search.discrimination,
+        search.residual,
+        search.huber_delta,
+        search.trimmed_share,
+    )
 
 
 def adam_of(search: SearchRecord) -> Adam:

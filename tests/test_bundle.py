@@ -141,6 +141,12 @@ def test_records_of_before_feature_space_are_read(folder):
     assert opened.scores.weighing is None
 
 
+def test_records_of_before_other_losses_are_read(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert {"residual", "huber_delta", "trimmed_share"}.isdisjoint(manifest["search"])
+    assert open_bundle(folder).manifest.search.residual == "absolute"
+
+
 def test_the_latents_prior_is_read_where_there_is_one(folder):
     with pytest.raises(BundleError, match=r"starts\.safetensors lacks 'mean' as float32 of shape \(8\)"):
         open_bundle(folder).prior()
