@@ -2,7 +2,7 @@
 
     bundle/
       manifest.json          what export wrote, with the SHA-256 of every file below; never changes afterwards
-      *.onnx, weights.bin, starts.safetensors    the graphs, each weight once, random starts for the search
+      *.onnx, weights.bin, starts.safetensors    the graphs, each weight once, random starts of the search and the prior
       calibration.json       thresholds, newest last; append-only, belongs to the device
       calibration/           per-pixel statistics of each calibration, safetensors
       signature.json         who vouches for the manifest, and for the calibration: see ganspect.runtime.trust
