@@ -124,6 +124,8 @@ _NOT_HASHED: Mapping[str, Any] = {"seed": True, "data": {"source", "path", "spli
 def _later_settings(recipe: Recipe) -> dict[str, Any]:
     """Return settings that came when results were there already, where they change nothing: those stay comparable."""
     later: dict[str, Any] = {}
+    if recipe.search.residual == "absolute":
+        later["search"] = {"residual", "huber_delta", "trimmed_share"}
     if recipe.backbone is None and recipe.score.weighing is None:
         later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
     if recipe.discriminator is None:
@@ -235,6 +237,12 @@ def read_misjudged() -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def read_robust_search() -> dict[str, Any] | None:
+    """Return the committed result of benchmarks/robust_search.py, if there is one."""
+    path = ROOT / "benchmarks/results/robust_search.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def run_suite(name: str, bench: Bench, only: str = "") -> list[dict[str, Any]]:
     """Make all runs of a suite, or those with `only` in their names, and return their results."""
     every = list(read_suites()[name].runs())
@@ -284,7 +292,7 @@ def main(arguments: Sequence[str]) -> int:
             _run_and_print(given)
         if given.page:
             folder = ROOT / "benchmarks/results/detection"
-            found = results_page(suites, read_results(suites, folder), read_misjudged())
+            found = results_page(suites, read_results(suites, folder), read_misjudged(), read_robust_search())
             write_atomically(PAGE, found.encode())
     except GanspectError as error:
         print(f"detection: {error}", file=sys.stderr)

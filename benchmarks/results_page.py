@@ -58,19 +58,26 @@ holds, which suggests that the test set's normal images are others than those he
 """
 
 
-def results_page(suites: Mapping[str, Suite], made: Mapping[str, list[Result]], misjudged: Result | None = None) -> str:
+def results_page(
+    suites: Mapping[str, Suite],
+    made: Mapping[str, list[Result]],
+    misjudged: Result | None = None,
+    robust: Result | None = None,
+) -> str:
     """Return the page as Markdown.
 
     Args:
         suites: by name; what is not to be published is left out.
         made: the results that there are, by suite.
         misjudged: what benchmarks/misjudged.py found; stands in the section that has its data set and no other.
+        robust: what benchmarks/robust_search.py found.
     """
     shown = {name: made[name] for name, suite in suites.items() if suite.published and made[name]}
     whole = {name: results for name, results in shown.items() if len(results) == len(list(suites[name].runs()))}
     glance_table = _at_a_glance({suites[name].title: results for name, results in whole.items()})
     sections = [_section(name, suites[name], results, misjudged) for name, results in shown.items()]
-    return "\n".join(part for part in [_HEAD, glance_table, *sections] if part)
+    searches = "" if robust is None else _losses(robust)
+    return "\n".join(part for part in [_HEAD, glance_table, *sections, searches] if part)
 
 
 def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
@@ -84,6 +91,40 @@ def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
             rows.append([name, *glance(of_source, systems)])
     heads = ["AUROC", "linear", "AnoGAN", "f-AnoGAN", "EGBAD", "GANomaly", "PCA, same score", "PCA", "mean intensity"]
     return "## At a glance\n\n" + _markdown(heads, rows) if rows else ""
+
+
+def _losses(robust: Result) -> str:
+    """Return the section about what the search descends: a line for each data set and loss."""
+    rows = []
+    for source, found in robust["drawn_auroc"].items():
+        tested = f"{found['images']}, {found['drawn']}"
+        source = f"{source} ({', '.join(f'{stage} {steps}' for stage, steps in found['training_steps'].items())} steps)"
+        rows.append([source, tested, "none: the encoder alone", f"{found['encoder']:.3f}", "–", "–"])
+        for number, (loss, search) in enumerate(found["searches"].items()):
+            over_first = _between(search["less_first"]) if number else "–"
+            figures = [f"{search['auroc']:.3f}", _between(search["less_encoder"]), over_first]
+            rows.append([source, tested, loss, *figures])
+    first = next(iter(robust["losses"]))
+    heads = ["data", "normal, drawn", "search.residual", "AUROC of drawn", "over the encoder", f"over {first}"]
+    return f"{_LOSSES_HEAD}\n{_markdown(heads, rows)}"
+
+
+def _between(interval: Sequence[float]) -> str:
+    low, high = interval
+    sure = low > 0 or high < 0
+    text = f"{low:+.3f} to {high:+.3f}"
+    return f"**{text}**" if sure else text
+
+
+_LOSSES_HEAD = """## What the search descends
+
+Bundles of `fanogan_features` that differ in nothing but their search's loss ([formulas](systems.md#what-they-share)),
+judged by defects drawn on held-out normal images: no label of a test set has a say. A data set is one training, on
+split seed 0, so this compares losses and promises nothing. Paired 95% intervals over images; one that is above or
+below 0 as a whole is bold.
+
+    python benchmarks/robust_search.py --data DATA
+"""
 
 
 def _anchor(title: str) -> str:

@@ -50,7 +50,7 @@ from ganspect.train.system import System
 
 STARTS = "starts.safetensors"
 N_STARTS = 64
-"""Random start latents stored in every bundle; searches use the first `restarts` of them."""
+"""Random start latents stored in every bundle, beside the prior that they are of; searches use the first `restarts`."""
 
 
 def export_run(
@@ -122,8 +122,9 @@ def write_graphs(system: System, recipe: Recipe, folder: Path) -> None:
     check_forms(folder)
     random = np.random.default_rng(recipe.seed)
     normal = random.standard_normal((N_STARTS, system.latent.size))
-    starts = (system.latent_mean.numpy() + normal * system.latent_deviation.numpy()).astype(np.float32)
-    write_atomically(folder / STARTS, save({"latent": starts}))
+    mean, deviation = system.latent_mean.numpy(), system.latent_deviation.numpy()
+    starts = (mean + normal * deviation).astype(np.float32)
+    write_atomically(folder / STARTS, save({"latent": starts, "mean": mean, "deviation": deviation}))
 
 
 def check_parity(system: System, recipe: Recipe, folder: Path) -> Figures:

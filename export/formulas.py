@@ -27,6 +27,9 @@ from ganspect.scoring import (
 )
 from ganspect.train.system import Seen, System, matched, weights_of
 
+BESIDE_VIEWS: frozenset[Need] = frozenset({"image", "pixels", "distance", "latent"})
+"""What a score may take of a match that is none of the system's views."""
+
 
 @dataclass(frozen=True)
 class Deployed:
@@ -115,7 +118,7 @@ class Formulas:
         """Take one iteration of the search: forward, gradient, best so far, Adam."""
 
         def loss_and_score(latent: Tensor) -> tuple[Tensor, Tensor]:
-            match = self.match(x, fixed, self.system.generator(latent), pixels)
+            match = self.match(x, fixed, latent, pixels)
             return search_loss(self.loss, match).sum(), self.score.of(match, self.weights)
 
         gradient, score = torch.func.grad(loss_and_score, has_aux=True)(state.latent)
@@ -160,30 +163,28 @@ class Formulas:
         """Return a picture (uint8, NHWC) of x or of a reconstruction: the picture graph."""
         return to_pixels(self.system.picture(x))
 
-    def match(
-        self, x: Tensor, fixed: Mapping[str, Tensor], reconstruction: Tensor, pixels: tuple[Tensor, ...]
-    ) -> Match:
-        """Return an image beside a reconstruction, with as much of the system's views as loss and score need.
+    def match(self, x: Tensor, fixed: Mapping[str, Tensor], latent: Tensor, pixels: tuple[Tensor, ...]) -> Match:
+        """Return an image beside a latent's reconstruction, with as much of what is seen as loss and score need.
 
         Args:
             x: (N,C,H,W).
             fixed: what `prepare` returned of it, by the names in `fixed`.
-            reconstruction: (N,C,H,W).
+            latent: (N,D).
             pixels: the two pixel maps, or nothing.
         """
-        anchor = fixed.get("anchor")
+        anchor, reconstruction = fixed.get("anchor"), self.system.generator(latent)
         # What nothing needs is not traced; and without its anchor a discriminator of pairs could not see.
         seen = self.system.see(reconstruction, anchor) if self._needs else Seen()
         of_image = Seen(fixed.get("features"), fixed.get("logit"))
         match = matched(x, of_image, reconstruction, seen, anchor)
-        if "distance" in self.score.needs:
+        if "distance" in self.score.needs | self.loss.needs:
             match = self.system.with_distance(match)
-        return with_pixels(match, pixels)
+        return with_pixels(self.system.with_latent(match, latent), pixels)
 
     @property
     def _needs(self) -> frozenset[Need]:
         """Return what the search takes of the system's views."""
-        return (self.score.needs | self.loss.needs) - {"image", "pixels", "distance"}
+        return (self.score.needs | self.loss.needs) - BESIDE_VIEWS
 
 
 def compose(system: System, search: SearchRecord, score: str, encoder_score: str) -> Formulas:
@@ -207,7 +208,14 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
 
 def loss_of(search: SearchRecord) -> SearchLoss:
     """Return the loss that a search descends."""
-    return SearchLoss(search.feature_weight, search.reduction, search.discrimination)
+    return SearchLoss(
+        search.feature_weight,
+        search.reduction,
+        search.discrimination,
+        search.residual,
+        search.huber_delta,
+        search.trimmed_share,
+    )
 
 
 def adam_of(search: SearchRecord) -> Adam:

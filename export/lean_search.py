@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from ganspect.bundle import Bundle
-from ganspect.export.formulas import Deployed, Formulas, adam_of, loss_of, with_pixels
+from ganspect.export.formulas import BESIDE_VIEWS, Deployed, Formulas, adam_of, loss_of, with_pixels
 from ganspect.export.reference import initial_state
 from ganspect.scoring import SCORES, Match, ScoreWeights, State, adam_step, search_loss
 from ganspect.train.system import System, matched
@@ -79,19 +79,19 @@ class LeanSearch:
         system, names = formulas.system, formulas.deployed.names
         latent = system.encode(x)
         reconstruction = system.generator(latent)
-        if frozenset().union(*(SCORES[name].needs for name in names)) <= {"image", "pixels", "distance"}:
-            match = system.with_distance(Match(x, reconstruction))
+        if frozenset().union(*(SCORES[name].needs for name in names)) <= BESIDE_VIEWS:
+            match = Match(x, reconstruction)
         else:
             anchor = latent if system.anchored or "code" in system.views else None
             seen, seen_in_it = system.see(x, anchor), system.see(reconstruction, anchor)
-            match = system.with_distance(matched(x, seen, reconstruction, seen_in_it, anchor))
-        match = with_pixels(match, pixels)
+            match = matched(x, seen, reconstruction, seen_in_it, anchor)
+        match = with_pixels(system.with_latent(system.with_distance(match), latent), pixels)
         scores = (SCORES[name].of(match, formulas.weights) for name in names)
         return latent, *scores, *formulas.shown(x, reconstruction)
 
     def _by_autograd(self, prepared: Prepared, state: State) -> State:
         formulas, latent = self.formulas, state.latent.detach().requires_grad_()
-        match = formulas.match(prepared.x, prepared.fixed, formulas.system.generator(latent), prepared.pixels)
+        match = formulas.match(prepared.x, prepared.fixed, latent, prepared.pixels)
         (gradient,) = torch.autograd.grad(search_loss(formulas.loss, match).sum(), latent)
         with torch.no_grad():
             return self._advance(state, formulas.score.of(match, formulas.weights), gradient)
@@ -100,7 +100,7 @@ class LeanSearch:
         formulas = self.formulas
 
         def loss_and_score(latent: Tensor) -> tuple[Tensor, Tensor]:
-            match = formulas.match(prepared.x, prepared.fixed, formulas.system.generator(latent), prepared.pixels)
+            match = formulas.match(prepared.x, prepared.fixed, latent, prepared.pixels)
             return search_loss(formulas.loss, match).sum(), formulas.score.of(match, formulas.weights)
 
         gradient, score = torch.func.grad(loss_and_score, has_aux=True)(state.latent)

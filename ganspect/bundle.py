@@ -2,7 +2,7 @@
 
     bundle/
       manifest.json          what export wrote, with the SHA-256 of every file below; never changes afterwards
-      *.onnx, weights.bin, starts.safetensors    the graphs, each weight once, random starts for the search
+      *.onnx, weights.bin, starts.safetensors    the graphs, each weight once, random starts of the search and the prior
       calibration.json       thresholds, newest last; append-only, belongs to the device
       calibration/           per-pixel statistics of each calibration, safetensors
       signature.json         who vouches for the manifest, and for the calibration: see ganspect.runtime.trust
@@ -44,6 +44,13 @@ class PixelStatistics(NamedTuple):
     def named(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return both by the names of the graphs' inputs, which are those in the file too."""
         return {"pixel_mean": self.mean, "pixel_deviation": self.deviation}
+
+
+class LatentPrior(NamedTuple):
+    """Mean and deviation of each of the latent's dimensions, (D,) float32."""
+
+    mean: np.ndarray[Any, np.dtype[np.float32]]
+    deviation: np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Bundle:
@@ -92,6 +99,16 @@ class Bundle:
         """
         shapes = {"latent": (None, self.manifest.latent.size)}
         return _arrays(self.folder / "starts.safetensors", shapes, np.float32)["latent"]
+
+    def prior(self) -> LatentPrior:
+        """Return the prior that the random starts are drawn from.
+
+        Raises:
+            BundleError: the file is missing, or holds something else, as those of older versions do.
+        """
+        shapes = dict.fromkeys(("mean", "deviation"), (self.manifest.latent.size,))
+        arrays = _arrays(self.folder / "starts.safetensors", shapes, np.float32)
+        return LatentPrior(mean=arrays["mean"], deviation=arrays["deviation"])
 
     def require_calibration(self) -> CalibrationRecord:
         """Return the calibration in force.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import yaml
 from pydantic import Field, model_validator
 
-from ganspect.records import Mode, Weighing
+from ganspect.records import Mode, SearchResidual, Weighing
 from ganspect.scoring import PAPER_WEIGHTS, SCORES
 from ganspect.sections import Section, parse, read_yaml
 
@@ -168,6 +168,12 @@ class SearchSettings(Section):
         feature_weight: λ of the search loss.
         reduction: `mean`, or `sum` as in AnoGAN's paper.
         discrimination: what λ weighs: the distance of `features`, or `fooling` the discriminator.
+        residual: what of the residual is descended: `absolute`, its mean; `huber`, the same but smooth near 0;
+            `trimmed`, without the places where it is largest, which a defect may be; `weighed`, its length at each
+            place weighed as `score.weighing` says, which is what `weighed_residual` scores.
+        huber_delta: where `huber` and `weighed` turn from square to linear; for `huber` in deviations of the values of
+            x, for `weighed` in deviations of normal residuals.
+        trimmed_share: of the places, those with the largest residual, that `trimmed` leaves out, anew in each step.
     """
 
     steps: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -181,6 +187,9 @@ class SearchSettings(Section):
     feature_weight: Share = 0.1
     reduction: Literal["mean", "sum"] = "mean"
     discrimination: Literal["features", "fooling"] = "features"
+    residual: SearchResidual = "absolute"
+    huber_delta: Annotated[float, Field(gt=0)] = 0.1
+    trimmed_share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
 
     @model_validator(mode="after")
     def _counts(self) -> "SearchSettings":
@@ -274,6 +283,15 @@ class Recipe(Section):
             raise ValueError(
                 "network.linear_path joins every pixel with every latent, which a map of latents cannot have; leave it "
                 "out, or set network.latent to vector"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weighs_what_it_descends(self) -> "Recipe":
+        if self.search.residual == "weighed" and self.score.weighing is None:
+            raise ValueError(
+                "search.residual is 'weighed', but score.weighing is absent, so that nothing is weighed; set it to "
+                "place, pooled or plain, or search.residual to absolute, huber or trimmed"
             )
         return self
 

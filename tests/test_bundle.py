@@ -141,6 +141,24 @@ def test_records_of_before_feature_space_are_read(folder):
     assert opened.scores.weighing is None
 
 
+def test_records_of_before_other_losses_are_read(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert {"residual", "huber_delta", "trimmed_share"}.isdisjoint(manifest["search"])
+    assert open_bundle(folder).manifest.search.residual == "absolute"
+
+
+def test_the_latents_prior_is_read_where_there_is_one(folder):
+    with pytest.raises(BundleError, match=r"starts\.safetensors lacks 'mean' as float32 of shape \(8\)"):
+        open_bundle(folder).prior()
+    prior = {"mean": np.arange(8, dtype=np.float32), "deviation": np.full(8, 2, np.float32)}
+    save_file({"latent": np.ones((2, 8), np.float32), **prior}, folder / "starts.safetensors")
+    hashes = json.loads((folder / MANIFEST).read_text())["sha256"]
+    _change(folder, sha256={**hashes, "starts.safetensors": _sha256(folder / "starts.safetensors")})
+    found = open_bundle(folder).prior()
+    np.testing.assert_array_equal(found.mean, prior["mean"])
+    np.testing.assert_array_equal(found.deviation, prior["deviation"])
+
+
 def test_a_folder_without_manifest_is_no_bundle(tmp_path):
     assert "is no bundle (it has no manifest.json); give the folder that 'ganspect export' wrote" in _refusal(tmp_path)
 

@@ -156,6 +156,26 @@ def test_nearest_says_what_was_probably_meant():
     assert nearest("x", ["anogan", "fanogan"]) == "expected one of anogan, fanogan"
 
 
+def test_a_weighed_loss_needs_a_weighing(recipe_file):
+    message = _refusal(recipe_file, "search.residual=weighed")
+    assert "search.residual is 'weighed', but score.weighing is absent, so that nothing is weighed; set" in message
+    assert read_recipe(recipe_file, ["search.residual=weighed", "score.weighing=plain"], Recipe).score.weighing
+    assert read_recipe(recipe_file, ["search.residual=weighed", "backbone.channels=8"], Recipe).score.weighing
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("search.residual=square", "'search.residual': input should be 'absolute', 'huber', 'trimmed' or 'weighed'"),
+        ("search.huber_delta=0", "'search.huber_delta': input should be greater than 0"),
+        ("search.trimmed_share=0", "'search.trimmed_share': input should be greater than 0"),
+        ("search.trimmed_share=0.6", "'search.trimmed_share': input should be less than or equal to 0.5"),
+    ],
+)
+def test_an_impossible_loss_is_refused(recipe_file, setting, message):
+    assert message in _refusal(recipe_file, setting)
+
+
 def test_burn_in_must_leave_a_step_that_counts(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("system: fanogan\nsearch: {steps: 5, burn_in: 5}\n")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,10 @@ def _arrays(rows: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
         "reconstruction_logit": random.normal(scale=4, size=rows).astype(np.float32),
         "reconstruction_code": random.normal(size=(rows, 8)).astype(np.float32),
         "distance": random.chisquare(4, (rows, 6, 5)).astype(np.float32),
+        "squared_length": random.chisquare(4, (rows, 6, 5)).astype(np.float32),
+        "latent": random.normal(size=(rows, 8)).astype(np.float32),
+        "latent_mean": random.normal(size=8).astype(np.float32),
+        "latent_deviation": random.uniform(0.1, 3, 8).astype(np.float32),
     }
 
 
@@ -121,12 +127,13 @@ def test_numpy_and_torch_give_the_same_score(name):
 @pytest.mark.parametrize("name", SCORES)
 def test_a_row_scores_alone_as_in_a_batch(name):
     arrays = _arrays()
-    alone = Match(**{key: value if key.startswith("pixel_") else value[2:3] for key, value in arrays.items()})
+    of_no_row = ("pixel_", "latent_")
+    alone = Match(**{key: value if key.startswith(of_no_row) else value[2:3] for key, value in arrays.items()})
     np.testing.assert_allclose(SCORES[name].of(alone)[0], SCORES[name].of(Match(**arrays))[2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name != "residual_calibrated"])
-def test_a_perfect_reconstruction_that_looks_real_scores_nothing(name):
+def test_a_perfect_reconstruction_that_looks_real_of_the_mean_latent_scores_nothing(name):
     arrays = _arrays()
     perfect = {
         **arrays,
@@ -136,6 +143,7 @@ def test_a_perfect_reconstruction_that_looks_real_scores_nothing(name):
         "logit": np.full(4, 200, np.float32),
         "reconstruction_logit": np.full(4, 200, np.float32),
         "distance": np.zeros((4, 6, 5), np.float32),
+        "latent": np.tile(arrays["latent_mean"], (4, 1)),
     }
     assert (SCORES[name].of(Match(**perfect)) == 0).all()
 
@@ -152,6 +160,7 @@ def test_a_score_takes_no_more_than_it_says(name):
         "pair": (),
         "image": (),
         "distance": ("distance",),
+        "latent": ("latent", "latent_mean", "latent_deviation"),
     }
     given = ["image", "reconstruction", *(field for need in SCORES[name].needs for field in fields[need])]
     scores = SCORES[name].of(Match(**{field: arrays[field] for field in given}))
@@ -179,6 +188,14 @@ def test_the_scores_of_ganomaly_are_distances_of_latents():
     difference = (match.anchor - match.reconstruction_code).astype(np.float64)
     np.testing.assert_allclose(SCORES["ganomaly"].of(match), np.abs(difference).sum(1), rtol=1e-5)
     np.testing.assert_allclose(SCORES["ganomaly_code"].of(match), (difference**2).mean(1), rtol=1e-5)
+
+
+def test_the_latents_score_is_its_squared_distance_from_the_prior_in_deviations() -> None:
+    match = Match(**_arrays())
+    covariance = np.diag(match.latent_deviation.astype(np.float64) ** 2)
+    away = (match.latent - match.latent_mean).astype(np.float64)
+    expected = np.einsum("nd,de,ne->n", away, np.linalg.inv(covariance), away) / 8
+    np.testing.assert_allclose(SCORES["latent_mahalanobis"].of(match), expected, rtol=1e-5)
 
 
 def test_weights_move_the_papers_scores():
@@ -221,6 +238,119 @@ def test_the_search_loss_is_the_papers_formula():
     features = np.abs(match.features - match.reconstruction_features).astype(np.float64).sum((1, 2, 3))
     np.testing.assert_allclose(search_loss(SearchLoss(0.1, "sum"), match), 0.9 * pixels + 0.1 * features, rtol=1e-5)
     np.testing.assert_allclose(SCORES["anogan_sum"].of(match), 0.9 * pixels + 0.1 * features, rtol=1e-5)
+
+
+RESIDUALS = ("absolute", "huber", "trimmed", "weighed")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("residual", RESIDUALS)
+def test_numpy_and_torch_count_residuals_alike(residual, reduction) -> None:
+    with_numpy, with_torch = _both()
+    loss = SearchLoss(0.2, reduction, residual=residual, huber_delta=0.5)
+    found = search_loss(loss, with_numpy)
+    assert (found.shape, found.dtype) == ((4,), np.float32)
+    np.testing.assert_allclose(found, search_loss(loss, with_torch).numpy(), rtol=2e-6)
+
+
+@pytest.mark.parametrize("residual", RESIDUALS)
+def test_a_rows_loss_is_its_own(residual) -> None:
+    arrays = _arrays()
+    loss = SearchLoss(0, residual=residual)
+    of_no_row = ("pixel_", "latent_")
+    alone = Match(**{key: value if key.startswith(of_no_row) else value[2:3] for key, value in arrays.items()})
+    np.testing.assert_allclose(search_loss(loss, alone)[0], search_loss(loss, Match(**arrays))[2], rtol=1e-6)
+
+
+def test_hubers_loss_is_square_within_its_deviations_and_linear_beyond() -> None:
+    match = Match(**_arrays())
+    length = np.abs(match.image - match.reconstruction).astype(np.float64)
+    delta = 0.7 * match.image.reshape(4, -1).std(1, dtype=np.float64)[:, None, None, None]
+    assert 0.1 < (length < delta).mean() < 0.9
+    expected = np.where(length < delta, length**2 / (2 * delta), length - delta / 2)
+    for reduction in ("mean", "sum"):
+        found = search_loss(SearchLoss(0, reduction, residual="huber", huber_delta=0.7), match)
+        np.testing.assert_allclose(found, getattr(expected, reduction)((1, 2, 3)), rtol=1e-4)
+
+
+def test_hubers_delta_goes_with_the_images_contrast() -> None:
+    match = Match(**_arrays())
+    pale = Match(match.image * 0.25, match.reconstruction * 0.25)
+    loss = SearchLoss(0, residual="huber", huber_delta=0.7)
+    np.testing.assert_allclose(search_loss(loss, pale), search_loss(loss, match) * 0.25, rtol=1e-3)
+    constant = Match(np.zeros_like(match.image), match.reconstruction)
+    assert np.isfinite(search_loss(loss, constant)).all()
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.05, 50), (0.5, 504), (1e-6, 1)])
+def test_trimming_leaves_out_the_places_with_the_largest_residual(share: float, count: int) -> None:
+    match = Match(**_arrays())
+    length = np.abs(match.image - match.reconstruction).astype(np.float64)
+    expected, sums = [], []
+    for row in length.reshape(4, 3, -1):
+        stays = np.argsort(row.mean(0))[: 28 * 36 - count]
+        expected.append(row[:, stays].mean())
+        sums.append(row[:, stays].sum())
+    loss = SearchLoss(0, residual="trimmed", trimmed_share=share)
+    np.testing.assert_allclose(search_loss(loss, match), expected, rtol=1e-5)
+    np.testing.assert_allclose(search_loss(replace(loss, reduction="sum"), match), sums, rtol=1e-5)
+
+
+def test_a_place_that_is_left_out_has_no_gradient_and_the_mask_has_none_either() -> None:
+    _, match = _both()
+    shown = match.reconstruction.clone().requires_grad_()
+    loss = search_loss(SearchLoss(0, residual="trimmed", trimmed_share=0.1), replace(match, reconstruction=shown))
+    (slope,) = torch.autograd.grad(loss.sum(), shown)
+    count = 28 * 36 - 100
+    assert ((slope != 0).all(1).sum((1, 2)) == count).all()
+    torch.testing.assert_close(slope.abs().amax((1, 2, 3)), torch.full((4,), 1 / (3 * count)))
+
+
+def test_places_that_are_equally_far_all_stay() -> None:
+    flat = Match(np.zeros((2, 1, 6, 6), np.float32), np.full((2, 1, 6, 6), 0.5, np.float32))
+    found = search_loss(SearchLoss(0, residual="trimmed", trimmed_share=0.25), flat)
+    np.testing.assert_allclose(found, [0.5, 0.5])
+
+
+def test_the_weighed_loss_is_the_root_of_what_is_scored_but_for_small_ones() -> None:
+    match = Match(**_arrays())
+    length = np.sqrt(match.squared_length.astype(np.float64))
+    for delta in (0.1, 2.0):
+        expected = np.where(length < delta, length**2 / (2 * delta), length - delta / 2)
+        loss = SearchLoss(0, residual="weighed", huber_delta=delta)
+        np.testing.assert_allclose(search_loss(loss, match), expected.mean((1, 2)), rtol=1e-5)
+        summed = search_loss(replace(loss, reduction="sum"), match)
+        np.testing.assert_allclose(summed, expected.sum((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("residual", RESIDUALS)
+def test_a_residual_of_nothing_has_a_gradient(residual) -> None:
+    """The root of 0 has none, and 0 / 0 would move every latent to nowhere."""
+    _, match = _both()
+    shown = match.image.clone().requires_grad_()
+    squares = (match.image - shown).square().mean(1)
+    loss = search_loss(SearchLoss(0, residual=residual), Match(match.image, shown, squared_length=squares))
+    (slope,) = torch.autograd.grad(loss.sum(), shown)
+    assert torch.equal(slope, torch.zeros_like(slope))
+
+
+@pytest.mark.parametrize("residual", ["trimmed", "weighed"])
+def test_a_defect_does_not_drag_the_loss_along(residual) -> None:
+    """What the brightness that fits best is, on an image of 0.2 of which a tenth is a defect of 1."""
+    image = torch.full((1, 1, 10, 10), 0.2)
+    image[..., 0, :] = 1
+    level = torch.linspace(0, 1, 101)[:, None, None, None].expand(-1, 1, 10, 10)
+    everywhere = Match(image.expand(101, -1, -1, -1), level, squared_length=((image - level) / 0.1).square().mean(1))
+    found = search_loss(SearchLoss(0, residual=residual, trimmed_share=0.15), everywhere)
+    assert level[found.argmin(), 0, 0, 0].item() == pytest.approx(0.2, abs=0.005)
+    squares = (everywhere.image - level).square().mean((1, 2, 3))
+    assert level[squares.argmin(), 0, 0, 0].item() == pytest.approx(0.28, abs=0.005)
+
+
+def test_a_loss_says_what_it_needs() -> None:
+    assert SearchLoss(0, residual="weighed").needs == {"distance"}
+    assert SearchLoss(0.1, residual="weighed").needs == {"distance", "features"}
+    assert SearchLoss(0, residual="trimmed").needs == frozenset()
 
 
 def test_the_fanogan_score_is_the_papers_formula():

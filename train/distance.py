@@ -60,18 +60,26 @@ class Distance(nn.Module):
         """Return the same of residuals, (N,C,h,w)."""
         if self.discriminator is not None:
             return torch.exp(self.discriminator(self.terms(residual)))
-        distances: Tensor = relative_to_level(self._squared(self._weigh(residual)), self.relative)
+        distances: Tensor = relative_to_level(self.smoothed(_squared(self._weigh(residual))), self.relative)
         return distances
 
     def terms(self, residual: Tensor) -> Terms:
         """Return what a discriminator is given of residuals, (N,C,h,w)."""
         weighed = self._weigh(residual)
-        level = self._log_squared(weighed).mean((1, 2), keepdim=True)
+        level = self._log_distance(weighed).mean((1, 2), keepdim=True)
         return self.terms_of(weighed * torch.exp(level * (-0.5 * self.relative))[:, None], level)
 
     def terms_of(self, weighed: Tensor, level: Tensor) -> Terms:
         """Return the same of weighed residuals, (N,C,h,w), out of which the share of the level is taken already."""
-        return Terms(weighed, self._log_squared(weighed), level)
+        return Terms(weighed, self._log_distance(weighed), level)
+
+    def squared_length(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return the weighed squared length of the residual at each place alone, (N,h,w) float32, of (N,C,h,w) maps."""
+        return _squared(self._weigh(x - reconstruction))
+
+    def smoothed(self, squared_length: Tensor) -> Tensor:
+        """Return means over 3x3 places of (N,h,w), at the edge over those that there are."""
+        return apply_to_sides(squared_length, self.get_buffer("mean_0"), self.get_buffer("mean_1"))
 
     def _weigh(self, residual: Tensor) -> Tensor:
         if self.weights is None:
@@ -79,15 +87,17 @@ class Distance(nn.Module):
         places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
         return places.permute(1, 2, 0).reshape(residual.shape)
 
-    def _squared(self, weighed: Tensor) -> Tensor:
-        return apply_to_sides(weighed.square().mean(1), self.get_buffer("mean_0"), self.get_buffer("mean_1"))
-
-    def _log_squared(self, weighed: Tensor) -> Tensor:
-        return torch.log(self._squared(weighed) + LEAST_DISTANCE)
+    def _log_distance(self, weighed: Tensor) -> Tensor:
+        return torch.log(self.smoothed(_squared(weighed)) + LEAST_DISTANCE)
 
     def heat_map(self, distances: Tensor) -> Tensor:
         """Return the root of distances (N,h,w) at the image's size, (N,H,W), in deviations of normal images."""
         return apply_to_sides(distances.sqrt(), self.get_buffer("enlarging_0"), self.get_buffer("enlarging_1"))
+
+
+def _squared(weighed: Tensor) -> Tensor:
+    """Return the squared length at each place, averaged over channels, (N,h,w)."""
+    return weighed.square().mean(1)
 
 
 def _means_of_three(side: int) -> Tensor:

@@ -284,13 +284,23 @@ class System(nn.Module, ABC):
         anchor = self.encode(image) if self.anchored or "code" in self.views else None
         reconstruction = self.generator(latent)
         match = matched(image, self.see(image, anchor), reconstruction, self.see(reconstruction, anchor), anchor)
-        return self.with_distance(match)
+        return self.with_latent(self.with_distance(match), latent)
 
     def with_distance(self, match: Match) -> Match:
         """Return a match with the weighed distance at each place, where the system weighs residuals."""
         if self.distance is None:
             return match
-        return replace(match, distance=self.distance(match.image, match.reconstruction), share=self.recipe.score.share)
+        pair = match.image, match.reconstruction
+        return replace(
+            match,
+            distance=self.distance(*pair),
+            squared_length=self.distance.squared_length(*pair),  # what a loss needs; where none does, it is not traced
+            share=self.recipe.score.share,
+        )
+
+    def with_latent(self, match: Match, latent: Tensor) -> Match:
+        """Return a match with the latent (N,D) that the reconstruction is of, and the prior."""
+        return replace(match, latent=latent, latent_mean=self.latent_mean, latent_deviation=self.latent_deviation)
 
     @classmethod
     def starts_at_pca(cls, recipe: Recipe) -> bool:
@@ -305,7 +315,7 @@ class System(nn.Module, ABC):
     @classmethod
     def can_score(cls, name: str, recipe: Recipe) -> bool:
         """Return whether the system, by that recipe, sees what a score needs."""
-        seen: set[Need] = {"pair"} if cls.anchored else set()
+        seen: set[Need] = {"latent", "pair"} if cls.anchored else {"latent"}
         if recipe.backbone is None:
             seen |= {"pixels", "image"}
         if recipe.score.weighing is not None:

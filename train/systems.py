@@ -1,19 +1,24 @@
 """The systems by the name that recipes write; a new one is added here."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
-from ganspect.scoring import SCORES
+from ganspect.scoring import SCORES, number_of_largest
 from ganspect.sections import nearest, parse
 from ganspect.train.anogan import Anogan
 from ganspect.train.egbad import Egbad
 from ganspect.train.fanogan import Fanogan
 from ganspect.train.ganomaly import Ganomaly
 from ganspect.train.linear import Linear
+from ganspect.train.representation import map_shape
 from ganspect.train.system import System
+
+_LARGEST_TOP = 3840
+"""Of TensorRT's top-k; trimming takes one more than the places that it leaves out, to know where to cut."""
 
 SYSTEMS: Mapping[str, type[System]] = {system.name: system for system in (Anogan, Fanogan, Egbad, Ganomaly, Linear)}
 
@@ -51,6 +56,7 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
             )
     _require_discriminator(recipe, system_type, path)
     _require_a_use_of_the_choice(recipe, system_type, path)
+    _require_few_enough_to_trim(recipe, path)
     if recipe.mode == "encoder" and not system_type.has_encoder(recipe):
         raise ConfigError(
             f"{path}: mode is 'encoder', but {system_type.name} is trained without one by this recipe; set it to search"
@@ -74,6 +80,20 @@ def _require_discriminator(recipe: Recipe, system_type: type[System], path: Path
         raise ConfigError(
             f"{path}: search.discrimination is 'fooling', but {system_type.name} has no discriminator to fool; "
             "set it to features"
+        )
+
+
+def _require_few_enough_to_trim(recipe: Recipe, path: Path) -> None:
+    if recipe.search.residual != "trimmed":
+        return
+    share, (_, height, width) = recipe.search.trimmed_share, map_shape(recipe)
+    places = height * width
+    count = number_of_largest(places, share)
+    if count >= _LARGEST_TOP:
+        possible = math.floor(1000 * (_LARGEST_TOP - 1) / places) / 1000
+        raise ConfigError(
+            f"{path}: search.trimmed_share is {share}, {count} of {places} places, but TensorRT can leave out fewer "
+            f"than {_LARGEST_TOP}; lower it to {possible} or less"
         )
 
 

@@ -8,7 +8,15 @@ checks and the torch-free evaluation compute the same thing from the same lines.
 Shapes: images (N,C,H,W) float32 in [-1, 1]; features (N,...) float32; a score or a loss is (N,).
 """
 
-from ganspect.scoring.arrays import LEAST_DISTANCE, Array, largest_mean, relative_to_level, residual_map, to_unit_range
+from ganspect.scoring.arrays import (
+    LEAST_DISTANCE,
+    Array,
+    largest_mean,
+    number_of_largest,
+    relative_to_level,
+    residual_map,
+    to_unit_range,
+)
 from ganspect.scoring.match import DEVIATION_FLOOR, Match
 from ganspect.scoring.ranking import auroc
 from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
@@ -34,6 +42,7 @@ __all__ = [
     "cleared",
     "iterate",
     "largest_mean",
+    "number_of_largest",
     "relative_to_level",
     "residual_map",
     "search_loss",

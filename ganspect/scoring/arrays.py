@@ -34,7 +34,7 @@ def per_row(values: Array, reduction: Reduction) -> Array:
 def largest_mean(values: Array, share: float) -> Array:
     """Return the mean of the largest `share` of each row's values, at least one, (N,...) to (N,)."""
     rows = values.reshape((values.shape[0], -1))
-    count = max(1, int(rows.shape[1] * share))
+    count = number_of_largest(rows.shape[1], share)
     if hasattr(rows, "topk"):
         return rows.topk(count, 1).values.mean(1)
     return namespace(rows).partition(rows, rows.shape[1] - count, 1)[:, -count:].mean(1)
@@ -57,6 +57,29 @@ def relative_to_level(distances: Array, share: float) -> Array:
     rows = distances.reshape((distances.shape[0], -1))
     level = numeric.exp(numeric.log(rows + LEAST_DISTANCE).mean(1) * share)
     return distances / level.reshape((-1,) + (1,) * (distances.ndim - 1))
+
+
+def all_but_largest(values: Array, share: float) -> Array:
+    """Return which values are not among the largest `share` of their row, at least one, (N,...) bool.
+
+    Values equal to the largest that stays all stay. No gradient passes through a comparison.
+
+    Args:
+        values: (N,...), at least two to a row.
+        share: in (0, 1).
+    """
+    rows = values.reshape((values.shape[0], -1))
+    count = number_of_largest(rows.shape[1], share)
+    if hasattr(rows, "topk"):
+        limit = rows.topk(count + 1, 1).values[:, count:]
+    else:
+        limit = namespace(rows).partition(rows, rows.shape[1] - count - 1, 1)[:, rows.shape[1] - count - 1, None]
+    return (rows <= limit).reshape(values.shape)
+
+
+def number_of_largest(count: int, share: float) -> int:
+    """Return how many of so many values are the largest `share`, at least one."""
+    return max(1, int(count * share))
 
 
 def box3(images: Array) -> Array:

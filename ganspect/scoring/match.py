@@ -27,7 +27,12 @@ class Match:
         reconstruction_code: the second encoder's latent of the reconstruction, (N,D).
         distance: (N,h,w) squared length of the residual at each place, weighed as the recipe says and averaged over
             channels and 3x3 places.
+        squared_length: (N,h,w) squared length of the residual at each place, weighed likewise, but averaged over
+            channels alone.
         share: of the places, those with the largest distance, that are averaged; 0: the largest alone.
+        latent: z, (N,D).
+        latent_mean: (D,) of the prior.
+        latent_deviation: (D,) of the prior, above 0.
     """
 
     image: Array
@@ -41,4 +46,8 @@ class Match:
     reconstruction_logit: Array = None
     reconstruction_code: Array = None
     distance: Array = None
+    squared_length: Array = None
     share: float = 0.01
+    latent: Array = None
+    latent_mean: Array = None
+    latent_deviation: Array = None

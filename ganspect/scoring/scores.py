@@ -16,10 +16,12 @@ CONTRAST_SHARE = 0.02
 PEAK_SHARE = 0.002
 """The same for the `peak` score: 8 pixels of 64x64, for defects of a few pixels."""
 
-Need: TypeAlias = Literal["image", "pixels", "features", "logit", "reconstruction_logit", "code", "pair", "distance"]
+Need: TypeAlias = Literal[
+    "image", "pixels", "features", "logit", "reconstruction_logit", "code", "pair", "distance", "latent"
+]
 """What a score takes of a `Match` beside x and its reconstruction: the pixel statistics, the features of both, a logit,
-the anchor with the second encoder's code, or the weighed distance; `image`: x must be the image itself, since the score
-is about pixels; `pair`: features and logits must be those of a discriminator of pairs."""
+the anchor with the second encoder's code, the weighed distance, or the latent with its prior; `image`: x must be the
+image itself, since the score is about pixels; `pair`: features and logits must be those of a discriminator of pairs."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,10 @@ def _feature_distance(match: Match, weights: ScoreWeights) -> Array:
     return per_row(_feature_difference(match), "mean")
 
 
+def _latent_mahalanobis(match: Match, weights: ScoreWeights) -> Array:
+    return per_row(((match.latent - match.latent_mean) / match.latent_deviation) ** 2, "mean")
+
+
 def _difference(match: Match) -> Array:
     return abs(match.image - match.reconstruction)
 
@@ -146,6 +152,7 @@ _FOOLED: frozenset[Need] = frozenset({"reconstruction_logit"})
 _PAIR: frozenset[Need] = frozenset({"pair"})
 _CODE: frozenset[Need] = frozenset({"code"})
 _IMAGE: frozenset[Need] = frozenset({"image"})
+_LATENT: frozenset[Need] = frozenset({"latent"})
 
 SCORES: Mapping[str, Score] = {
     "anogan": Score("(1-λ) mean|x - G(z)| + λ mean|f(x) - f(G(z))|  (AnoGAN, means)", _anogan("mean"), _FEATURES),
@@ -186,6 +193,9 @@ SCORES: Mapping[str, Score] = {
         "mean of the largest share of (x - G(z))ᵀ Σ⁻¹ (x - G(z)) over places, Σ the covariance of normal residuals",
         _weighed_residual,
         frozenset({"distance"}),
+    ),
+    "latent_mahalanobis": Score(
+        "mean ((z - latent mean) / latent deviation)^2 over the latent's dimensions", _latent_mahalanobis, _LATENT
     ),
     "feature_distance": Score("mean |f(x) - f(G(z))|", _feature_distance, _FEATURES),
 }

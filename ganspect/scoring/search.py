@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from ganspect.scoring.arrays import Array, Reduction, namespace, not_real, per_row, to_float
-from ganspect.scoring.match import Match
+from ganspect.scoring.arrays import Array, Reduction, all_but_largest, namespace, not_real, per_row, to_float
+from ganspect.scoring.match import DEVIATION_FLOOR, Match
 from ganspect.scoring.scores import Need
 
 Discrimination: TypeAlias = Literal["features", "fooling"]
+
+Residual: TypeAlias = Literal["absolute", "huber", "trimmed", "weighed"]
+"""How the residual r = x - G(z) counts in the loss:
+
+    absolute    |r|  (AnoGAN)
+    huber       r^2 / 2δ where |r| < δ, and |r| - δ/2 beyond  (Huber 1964, over δ)
+    trimmed     |r|, but for the places where it is largest: a latent need not explain a defect  (RGI, Mou et al. 2023)
+    weighed     l^2 / 2δ where l < δ, and l - δ/2 beyond; l the length of r at a place, weighed as the score weighs it
+"""
 
 
 @dataclass(frozen=True)
@@ -18,18 +27,27 @@ class SearchLoss:
         feature_weight: λ in [0, 1], the share of the discrimination term D.
         reduction: `mean` over pixels and features, or `sum` as in AnoGAN's paper.
         discrimination: `features`: D is |f(x) - f(G(z))|; `fooling`: D is the cross-entropy of D(G(z)) with 'real'.
+        residual: what R is the mean or sum of, see `Residual`.
+        huber_delta: δ, above 0; of `huber` in deviations of the image's own values, of `weighed` in those of normal
+            residuals.
+        trimmed_share: in (0, 1), of the places, those with the largest residual, that `trimmed` leaves out; at least
+            one.
     """
 
     feature_weight: float
     reduction: Reduction = "mean"
     discrimination: Discrimination = "features"
+    residual: Residual = "absolute"
+    huber_delta: float = 0.1
+    trimmed_share: float = 0.05
 
     @property
     def needs(self) -> frozenset[Need]:
         """Return what it takes of a match beside the images."""
-        if self.feature_weight == 0:
-            return frozenset()
-        return frozenset({"features" if self.discrimination == "features" else "reconstruction_logit"})
+        needs: set[Need] = {"distance"} if self.residual == "weighed" else set()
+        if self.feature_weight:
+            needs.add("features" if self.discrimination == "features" else "reconstruction_logit")
+        return frozenset(needs)
 
 
 @dataclass(frozen=True)
@@ -75,7 +93,7 @@ class State(NamedTuple):
 
 def search_loss(loss: SearchLoss, match: Match) -> Array:
     """Return the loss of each row, (N,), whose gradient moves the latent (AnoGAN, eq. 2 to 4)."""
-    residual = per_row(abs(match.image - match.reconstruction), loss.reduction)
+    residual = _residual(loss, match)
     if loss.feature_weight == 0:
         return residual
     if loss.discrimination == "fooling":
@@ -83,6 +101,45 @@ def search_loss(loss: SearchLoss, match: Match) -> Array:
     else:
         discrimination = per_row(abs(match.features - match.reconstruction_features), loss.reduction)
     return residual * (1.0 - loss.feature_weight) + discrimination * loss.feature_weight
+
+
+def _residual(loss: SearchLoss, match: Match) -> Array:
+    if loss.residual == "weighed":
+        return per_row(_huber_of_squares(match.squared_length, loss.huber_delta), loss.reduction)
+    residual = abs(match.image - match.reconstruction)
+    if loss.residual == "trimmed":
+        return _trimmed(residual, loss)
+    if loss.residual == "huber":
+        residual = _huber(residual, loss.huber_delta * _deviation(match.image))
+    return per_row(residual, loss.reduction)
+
+
+def _huber(length: Array, delta: Array) -> Array:
+    """Return Huber's loss over δ, whose slope is 1 beyond δ, of lengths (N,...) by δ (N,1,...)."""
+    near = namespace(length).minimum(length, delta)
+    return near * (length - near * 0.5) / delta
+
+
+def _huber_of_squares(squares: Array, delta: float) -> Array:
+    """Return the same of squared lengths; no root of 0 is taken, whose slope has no end."""
+    numeric, square = namespace(squares), delta * delta
+    near, far = numeric.clip(squares, None, square), numeric.clip(squares, square, None)
+    return numeric.sqrt(far) + near * (0.5 / delta) - delta
+
+
+def _trimmed(residual: Array, loss: SearchLoss) -> Array:
+    """Return the sum or mean of (N,C,h,w) residuals at the places that are not among the largest."""
+    place = residual.mean(1)
+    stays = to_float(all_but_largest(place, loss.trimmed_share))
+    total = per_row(place * stays, "sum")
+    return total * residual.shape[1] if loss.reduction == "sum" else total / per_row(stays, "sum")
+
+
+def _deviation(image: Array) -> Array:
+    """Return the standard deviation of each image's values, at least `DEVIATION_FLOOR`, (N,1,1,1)."""
+    rows = image.reshape((image.shape[0], -1))
+    variance = ((rows - rows.mean(1)[:, None]) ** 2).mean(1)
+    return namespace(image).sqrt(variance + DEVIATION_FLOOR**2)[:, None, None, None]
 
 
 def cleared(best_score: Array, part: Array, threshold: Array) -> Array:

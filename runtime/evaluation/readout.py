@@ -38,6 +38,9 @@ class Readout:
         self._graphs = bundle.manifest.graphs
         self._features = bundle.manifest.graphs.get("features")
         self.names = tuple(name for name in SCORES if name in recorded.formulas)
+        takes_latents = any("latent" in SCORES[name].needs for name in self.names)
+        # Bundles of older versions have no such score, and no prior in their files.
+        self._prior = bundle.prior() if takes_latents else None
 
     def scores(self, x: Array, latents: Array) -> dict[str, Array]:
         """Return every score that the bundle can compute, `names`.
@@ -104,6 +107,9 @@ class Readout:
             reconstruction_code=seen_in_it.get("code"),
             distance=self._distance(x, reconstruction),
             share=self._share,
+            latent=latents,
+            latent_mean=self._prior and self._prior.mean,
+            latent_deviation=self._prior and self._prior.deviation,
         )
         return {name: SCORES[name].of(match, self._weights) for name in self.names}
 

@@ -104,6 +104,11 @@ def test_a_changed_recipe_file_is_another_setting(tmp_path: Path):
         recipe.write_text(text)
         digests.append(settings_of(run)["recipe_sha256"])
     assert digests[0] == digests[1] != digests[2]
+    for text in ("{residual: absolute}", "{trimmed_share: 0.3}"):  # which changes nothing of that loss
+        recipe.write_text(f"system: fanogan\nsearch: {text}\n")
+        assert settings_of(run)["recipe_sha256"] == digests[0]
+    recipe.write_text("system: fanogan\nsearch: {residual: trimmed}\n")
+    assert settings_of(run)["recipe_sha256"] not in digests
 
 
 @pytest.mark.parametrize(("suite", "words"), [("elvp", "no suite 'elvp'; did you mean 'elpv'"), (None, "no suite was")])

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 
-from tests.export.toy import Toy, write_toy_graphs
+from ganspect.export.graphs import graph_builders
+from tests.export.toy import ROBUST, SIZES, Toy, toy_formulas, write_toy_graphs
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,18 @@ def toy_folder(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", params=["absolute", *ROBUST])
+def search_file(
+    request: pytest.FixtureRequest, toy: Toy, toy_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The search graph with each loss."""
+    if request.param == "absolute":
+        return toy_folder / "search.onnx"
+    path = tmp_path_factory.mktemp(request.param) / "search.onnx"
+    onnx.save(graph_builders(toy_formulas(toy, search=ROBUST[request.param]), SIZES)["search"](), path)
+    return path
+
+
 @pytest.fixture(scope="session")
-def search_session(toy_folder: Path) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(toy_folder / "search.onnx", providers=["CPUExecutionProvider"])
+def search_session(search_file: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(search_file, providers=["CPUExecutionProvider"])

@@ -34,8 +34,16 @@ def recipe_of(name: str, score: str, **given: Any) -> Recipe:
         "image": given.get("image", GREY),
         "network": {"width": 4, "latent_size": 6, **given.get("network", {})},
         "training": given.get("training", {}),
-        "search": {"feature_weight": given.get("weight", 0.1), "discrimination": given.get("by", "features")},
-        "score": {"search": score, "encoder": given.get("encoder_score", "paper")},
+        "search": {
+            "feature_weight": given.get("weight", 0.1),
+            "discrimination": given.get("by", "features"),
+            "residual": given.get("residual", "absolute"),
+        },
+        "score": {
+            "search": score,
+            "encoder": given.get("encoder_score", "paper"),
+            "weighing": given.get("weighing"),
+        },
     }
     return parse_recipe(content, Path("a.yaml"))
 
@@ -44,6 +52,10 @@ def system_of(recipe: Recipe) -> System:
     """Return a system whose weights and batch norms are far from where they begin."""
     system, random = build_system(recipe, SYSTEMS[recipe.system]), torch.Generator().manual_seed(3)
     with torch.no_grad():
+        system.latent_mean.uniform_(-1, 1, generator=random)
+        system.latent_deviation.uniform_(0.5, 2, generator=random)
+        if system.distance is not None and system.distance.weights is not None:
+            system.distance.weights.copy_(torch.rand(system.distance.weights.shape, generator=random))
         for module in system.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 for tensor in (module.running_mean, module.bias):
@@ -71,6 +83,16 @@ VARIANTS: Mapping[str, tuple[Recipe, tuple[str, ...]]] = {
     "anogan, both": (recipe_of("anogan", "anogan_fooling", training=WITH_ENCODER), ("features",)),
     "anogan, pixels": (recipe_of("anogan", "residual_mean", weight=0), ()),
     "fanogan": (recipe_of("fanogan", "fanogan", image=RGB, encoder_score="residual_worst"), ("features",)),
+    "fanogan, weighed": (
+        recipe_of("fanogan", "residual_mean", image=RGB, residual="weighed", weighing="place"),
+        ("features",),
+    ),
+    "fanogan, trimmed": (recipe_of("fanogan", "fanogan", image=RGB, residual="trimmed"), ("features",)),
+    "fanogan, latent": (
+        recipe_of("fanogan", "latent_mahalanobis", residual="huber", weight=0, encoder_score="latent_mahalanobis"),
+        (),
+    ),
+    "egbad, latent": (recipe_of("egbad", "latent_mahalanobis", weight=0, residual="weighed", weighing="pooled"), ()),
     "egbad": (recipe_of("egbad", "egbad_feature_matching", image=RGB), ("anchor", "features")),
     "egbad, paper": (recipe_of("egbad", "egbad_cross_entropy", weight=0), ("anchor", "logit")),
     "egbad, code": (recipe_of("egbad", "egbad_cross_entropy_code", weight=0), ("anchor",)),

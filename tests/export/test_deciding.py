@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganspect.export import deciding
-from ganspect.export.deciding import _interval
+from ganspect.export.deciding import paired_interval
 from ganspect.scoring import auroc
 from tests.conftest import texture
 
@@ -18,23 +18,23 @@ STRONG = RANDOM.normal(3, 1, 80)
 
 
 def test_a_search_that_is_surely_better_has_its_whole_interval_above_zero() -> None:
-    low, high = _interval({"search": [NORMAL, STRONG], "encoder": [NORMAL, WEAK]}, SOURCE, 40)
+    low, high = paired_interval((NORMAL, STRONG), (NORMAL, WEAK), SOURCE)
     assert 0 < low < auroc(NORMAL, STRONG) - auroc(NORMAL, WEAK) < high
 
 
 def test_modes_that_score_alike_differ_by_nothing() -> None:
-    assert _interval({"search": [NORMAL, WEAK], "encoder": [NORMAL, WEAK]}, SOURCE, 40) == (0, 0)
+    assert paired_interval((NORMAL, WEAK), (NORMAL, WEAK), SOURCE) == (0, 0)
 
 
 def test_a_search_that_harms_has_it_below() -> None:
-    _, high = _interval({"search": [NORMAL, WEAK], "encoder": [NORMAL, STRONG]}, SOURCE, 40)
+    _, high = paired_interval((NORMAL, WEAK), (NORMAL, STRONG), SOURCE)
     assert high < 0
 
 
 def test_defects_come_and_go_with_the_image_they_were_drawn_on() -> None:
     """One image whose defects alone the search finds: without it the two are alike, so nothing is sure."""
     found = np.where(SOURCE == 0, 50.0, WEAK)
-    low, high = _interval({"search": [NORMAL, found], "encoder": [NORMAL, WEAK]}, SOURCE, 40)
+    low, high = paired_interval((NORMAL, found), (NORMAL, WEAK), SOURCE)
     assert low == pytest.approx(0, abs=1e-9)
     assert high > 0
 
@@ -44,7 +44,7 @@ def test_few_images_are_never_sure(
     features_bundle: Path, monkeypatch: pytest.MonkeyPatch, frames: int, mode: str
 ) -> None:
     """With one image every resample is the same, and so the interval has no width."""
-    monkeypatch.setattr(deciding, "_interval", lambda *_: (0.1, 0.2))
+    monkeypatch.setattr(deciding, "paired_interval", lambda *_: (0.1, 0.2))
     random = np.random.default_rng(0)
     found = deciding.decide_mode(features_bundle, [texture(random) for _ in range(frames)], seed=0)
     assert (found.mode, found.images) == (mode, frames)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganspect.bundle import Bundle, open_bundle
 from ganspect.config import Recipe
 from ganspect.datasets import open_dataset
-from ganspect.export.exporter import search_record, sizes_of
+from ganspect.export.exporter import export_run, search_record, sizes_of
 from ganspect.export.formulas import Formulas, compose, to_image, to_pixels
 from ganspect.export.graphs import graph_builders
 from ganspect.export.lean_search import LeanSearch
@@ -24,6 +24,7 @@ from ganspect.preprocess import to_tiles
 from ganspect.runtime import Inspector
 from ganspect.runtime.backends import Backend, open_backend
 from ganspect.runtime.backends.tuning import Tuning
+from ganspect.runtime.evaluation.readout import Readout
 from ganspect.runtime.rows import begin_state
 from ganspect.runtime.search import LatentSearch
 from ganspect.train.backbones.efficientnet_lite import Classifier
@@ -44,7 +45,7 @@ RGB = ("image.channels=3", "image.size_hw=[48,64]")
 MAPS = ("network.latent=map", "network.latent_stride=2", "image.size_hw=[56,72]")
 """Latents of two places a block: 7x9 places of x are 4x5 blocks, the last of each row and column cut."""
 TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
-    "anogan": ("anogan", (*GAN, *NO_ENCODER), GRAPHS - {"encoder", "score"} | {"features"}),
+    "anogan": ("anogan", (*GAN, *NO_ENCODER, "search.residual=huber"), GRAPHS - {"encoder", "score"} | {"features"}),
     "anogan, encoder": ("anogan", (*GAN, *ENCODER, *WEIGHED, "search.feature_weight=0.1"), GRAPHS | {"features"}),
     "fanogan, rgb": (
         "fanogan",
@@ -53,12 +54,24 @@ TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
     ),
     "egbad": (
         "egbad",
-        ("training.bigan.steps=2", "training.bigan.batch_size=4", *WEIGHED, "score.weighing=plain"),
+        (
+            "training.bigan.steps=2",
+            "training.bigan.batch_size=4",
+            *WEIGHED,
+            "score.weighing=plain",
+            "search.residual=trimmed",
+        ),
         GRAPHS | {"features"},
     ),
     "ganomaly": (
         "ganomaly",
-        ("training.bottleneck.steps=2", "training.bottleneck.batch_size=4", *WEIGHED, "score.encoder=paper"),
+        (
+            "training.bottleneck.steps=2",
+            "training.bottleneck.batch_size=4",
+            *WEIGHED,
+            "score.encoder=paper",
+            "search.residual=weighed",
+        ),
         GRAPHS | {"features"},
     ),
     "linear": ("linear", RGB, GRAPHS),
@@ -188,7 +201,8 @@ def test_a_bundle_says_what_its_networks_see_and_how_it_is_weighed(bundle: Bundl
     assert (manifest.system, manifest.mode) == ("linear", "encoder")
     assert (manifest.latent.size, manifest.scores.weighing, manifest.scores.share) == (7, "place", 0.05)
     assert manifest.scores.relative == 0.5
-    assert set(manifest.scores.formulas) == {"residual_mean", "residual_worst", "weighed_residual"}
+    own = {"residual_mean", "residual_worst", "weighed_residual", "latent_mahalanobis"}
+    assert set(manifest.scores.formulas) == own
     assert manifest.choice == run.choice
     assert manifest.choice is not None
 
@@ -256,14 +270,12 @@ def test_a_manifest_says_which_places_a_map_of_latents_has(map_bundle: Path) -> 
     assert type(manifest).model_validate(older).latent.grid_hw is None
 
 
-def test_chunks_of_a_search_compose_bit_for_bit(opened: tuple[Bundle, Backend], tiles: Any) -> None:
-    bundle, backend = opened
-
+def require_composing_chunks(backend: Backend, tiles: Any, latent_size: int) -> None:
     def search(state: Mapping[str, Any], steps: int) -> dict[str, Any]:
         given = {"steps": np.asarray(steps, np.int64), "threshold": np.asarray(-np.inf, np.float32)}
         return dict(backend.run("search", {"image": tiles, **state, **given}))
 
-    latent = np.random.default_rng(0).standard_normal((12, bundle.manifest.latent.size)).astype(np.float32)
+    latent = np.random.default_rng(0).standard_normal((12, latent_size)).astype(np.float32)
     begin = begin_state(latent, np.arange(12))._asdict()
     whole, first = search(begin, 5), search(begin, 2)
     carried = {name.removesuffix("_out"): values for name, values in first.items() if name.endswith("_out")}
@@ -271,6 +283,38 @@ def test_chunks_of_a_search_compose_bit_for_bit(opened: tuple[Bundle, Backend], 
     for name, values in whole.items():
         np.testing.assert_array_equal(second[name], values)
     assert (whole["best_score_out"] < first["best_score_out"]).any()
+
+
+def test_chunks_of_a_search_compose_bit_for_bit(opened: tuple[Bundle, Backend], tiles: Any) -> None:
+    bundle, backend = opened
+    require_composing_chunks(backend, tiles, bundle.manifest.latent.size)
+
+
+def test_a_weighed_search_and_a_score_of_the_latent_go_the_whole_way(
+    mvtec_folder: Path, tmp_path: Path, tiles: Any
+) -> None:
+    recipe = (*FEATURE_SPACE, "search.residual=weighed", "search.huber_delta=0.5", "score.encoder=latent_mahalanobis")
+    export_run(train_system("linear", tmp_path / "run", mvtec_folder, *recipe), tmp_path / "bundle")
+    made = open_bundle(tmp_path / "bundle")
+    recorded, prior = made.manifest.search, made.prior()
+    assert (recorded.residual, recorded.huber_delta, made.manifest.scores.encoder) == (
+        "weighed", 0.5, "latent_mahalanobis",
+    )  # fmt: skip
+    assert len(set(prior.deviation.tolist())) == 6
+    with open_backend("onnxruntime", made, tuning=Tuning(threads=1)) as backend:
+        require_composing_chunks(backend, tiles, 6)
+        scored, readout = backend.run("score", {"image": tiles}), Readout(made, backend)
+        expected = (((scored["latent"] - prior.mean) / prior.deviation) ** 2).mean(1)
+        np.testing.assert_allclose(scored["encoder_score"], expected, rtol=1e-4)
+        found = readout.scores(readout.represent(tiles), scored["latent"])["latent_mahalanobis"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    scores = {}
+    for mode in ("encoder", "search"):
+        with Inspector.load(made.folder, mode=mode, tuning=Tuning(threads=1)) as inspector:  # type: ignore[arg-type]
+            frame = open_dataset(str(mvtec_folder)).test[0].read()
+            scores[mode] = inspector.inspect(frame).score
+    assert scores["encoder"] == pytest.approx(expected[0], rel=1e-3)
+    assert scores["search"] <= scored["start_score"][0] * 1.001
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6])

@@ -13,12 +13,13 @@ from ganspect.export.formulas import Formulas
 from ganspect.export.graphs import STATE, STATE_OUT, _Example
 from ganspect.export.parity import TOLERANCES, ParityCheck
 from ganspect.export.reference import ReferenceSearch
+from ganspect.records import SearchRecord
 from ganspect.scoring import State, iterate, search_loss
-from tests.export.toy import SIZES, Toy, toy_formulas, toy_reference
+from tests.export.toy import ROBUST, SEARCH, SIZES, Toy, toy_formulas, toy_reference, write_toy_graphs
 
 
-def check(folder: Path, toy: Toy, score: str = "residual_worst") -> dict[str, float]:
-    return ParityCheck(folder, toy_reference(toy, score), SIZES, "paper").run()
+def check(folder: Path, toy: Toy, score: str = "residual_worst", search: SearchRecord = SEARCH) -> dict[str, float]:
+    return ParityCheck(folder, toy_reference(toy, score, search), SIZES, "paper").run()
 
 
 def test_every_graph_agrees_and_says_by_how_much(toy: Toy, toy_folder: Path) -> None:
@@ -28,6 +29,15 @@ def test_every_graph_agrees_and_says_by_how_much(toy: Toy, toy_folder: Path) -> 
         "step graph, iteration 19", "search graph, iteration 19", "search",
     }  # fmt: skip
     assert all(value <= TOLERANCES[name.partition(": ")[2]] for name, value in figures.items())
+
+
+@pytest.mark.parametrize("residual", ROBUST)
+def test_graphs_of_every_loss_agree_and_those_of_another_are_caught(toy: Toy, tmp_path: Path, residual: str) -> None:
+    write_toy_graphs(toy, tmp_path, search=ROBUST[residual])
+    assert "step graph, iteration 19: gradient_median" in check(tmp_path, toy, search=ROBUST[residual])
+    for another in (SEARCH, SEARCH.model_copy(update={"residual": residual})):
+        with pytest.raises(VerificationError, match="step graph, iteration 0: gradient_median"):
+            check(tmp_path, toy, search=another)
 
 
 class _Frozen:

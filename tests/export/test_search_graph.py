@@ -115,11 +115,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def test_memory_does_not_grow_with_steps(toy_folder: Path) -> None:
+def test_memory_does_not_grow_with_steps(search_file: Path) -> None:
     root = str(Path(__file__).parents[2])
 
     def peak_kb(steps: int) -> int:
-        arguments = [sys.executable, "-c", _PEAK, str(toy_folder / "search.onnx"), str(steps), root]
+        arguments = [sys.executable, "-c", _PEAK, str(search_file), str(steps), root]
         return int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
 
     assert peak_kb(500) <= peak_kb(10) * 1.10

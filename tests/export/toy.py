@@ -31,6 +31,11 @@ SEARCH = SearchRecord(
     feature_weight=0.1,
     reduction="mean",
 )
+ROBUST = {
+    residual: SEARCH.model_copy(update={"residual": residual, "huber_delta": 0.5, "trimmed_share": 0.2})
+    for residual in ("huber", "trimmed")
+}
+"""The same search with other losses than the usual, and not with their defaults; the toy weighs no residuals."""
 
 
 class Toy(System):
@@ -80,17 +85,21 @@ class Toy(System):
         self.eval().requires_grad_(False)
 
 
-def toy_formulas(toy: Toy, score: str = "residual_worst", encoder_score: str = "paper") -> Formulas:
-    return compose(toy, SEARCH, score, encoder_score)
+def toy_formulas(
+    toy: Toy, score: str = "residual_worst", encoder_score: str = "paper", search: SearchRecord = SEARCH
+) -> Formulas:
+    return compose(toy, search, score, encoder_score)
 
 
-def toy_reference(toy: Toy, score: str = "residual_worst") -> ReferenceSearch:
-    return ReferenceSearch(toy, SEARCH, score)
+def toy_reference(toy: Toy, score: str = "residual_worst", search: SearchRecord = SEARCH) -> ReferenceSearch:
+    return ReferenceSearch(toy, search, score)
 
 
-def write_toy_graphs(toy: Toy, folder: Path, score: str = "residual_worst") -> dict[str, onnx.ModelProto]:
+def write_toy_graphs(
+    toy: Toy, folder: Path, score: str = "residual_worst", search: SearchRecord = SEARCH
+) -> dict[str, onnx.ModelProto]:
     weights = WeightFile()
-    graphs = {name: build() for name, build in graph_builders(toy_formulas(toy, score), SIZES).items()}
+    graphs = {name: build() for name, build in graph_builders(toy_formulas(toy, score, search=search), SIZES).items()}
     for name, model in graphs.items():
         weights.take_out(model)
         onnx.save(model, folder / f"{name}.onnx")

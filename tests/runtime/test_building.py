@@ -24,10 +24,12 @@ from tests.runtime.conftest import change_manifest
 TARGET = "tensorrt-rtx:sm86,sm120"
 WIDE = {"width": 16}
 UNTRAINED = {
-    "egbad": recipe_of("egbad", "residual_calibrated", by="fooling", weight=0.4, image=RGB, network=WIDE),
-    "ganomaly": recipe_of("ganomaly", "ganomaly", network=WIDE),
+    "egbad": recipe_of(
+        "egbad", "residual_calibrated", by="fooling", weight=0.4, image=RGB, network=WIDE, residual="trimmed"
+    ),
+    "ganomaly": recipe_of("ganomaly", "ganomaly", network=WIDE, residual="weighed", weighing="place"),
 }
-"""The first takes pixel statistics, and images that are not square."""
+"""The first takes pixel statistics, and images that are not square; neither search descends the plain residual."""
 
 pytestmark = pytest.mark.usefixtures("wide")
 

@@ -62,6 +62,22 @@ def test_an_anchor_needs_a_linear_path() -> None:
         parse_recipe({"system": "fanogan", "training": {"gan": {"anchor_weight": 1}}}, Path("a.yaml"))
 
 
+@pytest.mark.parametrize(("side", "share", "possible"), [(224, 0.2, 0.076), (512, 0.05, 0.014)])
+def test_more_than_tensorrt_can_sort_out_is_not_trimmed(side: int, share: float, possible: float) -> None:
+    def content(share: float, **sections: object) -> dict[str, object]:
+        search = {"residual": "trimmed", "trimmed_share": share}
+        return {"system": "fanogan", "image": {"size_hw": [side, side]}, "search": search, **sections}
+
+    with pytest.raises(
+        ConfigError,
+        match=rf"^a\.yaml: search\.trimmed_share is {share}, \d+ of {side**2} places, but TensorRT can leave out fewer "
+        rf"than 3840; lower it to {possible} or less$",
+    ):
+        parse_recipe(content(share), Path("a.yaml"))
+    parse_recipe(content(possible), Path("a.yaml"))
+    parse_recipe(content(share, backbone={"stride": 8}), Path("a.yaml"))  # a place of features is 8x8 pixels
+
+
 def test_the_papers_settings_are_the_defaults() -> None:
     fanogan = parse_recipe({"system": "fanogan"}, Path("a.yaml")).model_dump()["training"]
     gan = fanogan["gan"]

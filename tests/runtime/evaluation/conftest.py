@@ -13,6 +13,7 @@ from ganspect.runtime.evaluation import evaluate_bundle
 SCORES_OF_FANOGAN = {
     *("anogan", "anogan_sum", "fanogan", "feature_distance"),
     *("residual_mean", "residual_worst", "residual_calibrated", "residual_contrast", "residual_peak"),
+    "latent_mahalanobis",
 }
 """What a generator and plain features can compute: no logits, no pairs, no second encoder."""
 
