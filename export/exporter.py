@@ -217,6 +217,7 @@ def _backbone_record(system: System, recipe: Recipe) -> BackboneRecord | None:
         channels=system.representation.channels,
         grid_hw=system.representation.grid_hw,
         size_bytes=4 * sum(values.numel() for values in system.representation.parameters()),
+        weights_sha256=system.representation.backbone.weights_sha256,
     )
 
 

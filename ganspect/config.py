@@ -71,11 +71,11 @@ class BackboneSettings(Section):
     """The frozen network whose activations take the image's place: feature space.
 
     Attributes:
-        name: `efficientnet_lite0`.
+        name: `efficientnet_lite0`, or a network of another package, `torchvision:NAME` or `timm:NAME`.
         layers: numbers of the layers whose activations are taken (`ganspect.train.backbones`).
         stride: pixels of the image for each place of the grid that all layers are brought to.
         channels: kept of all layers together after whitening; those that vary most on normal images.
-        weights: file of the network's weights; absent: that of the package that brings them.
+        weights: file of the network's weights; absent: that of the package that brings them, where one does.
         copies: of each training image, varied as `data` says (flips, shifts, gain); absent: one for each combination
             of flips, and at least 4 where shifts or gain are asked for.
     """

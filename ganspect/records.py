@@ -56,6 +56,7 @@ class BackboneRecord(Record):
         channels: of the whitened map.
         grid_hw: places of the map.
         size_bytes: of its weights and the whitening, in float32.
+        weights_sha256: of the file that its weights were read from; None in bundles that did not record it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class BackboneRecord(Record):
     channels: Annotated[int, Field(ge=1, le=65_536)]
     grid_hw: tuple[Side, Side]
     size_bytes: int
+    weights_sha256: str | None = None
 
 
 class LatentRecord(Record):

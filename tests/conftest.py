@@ -199,7 +199,7 @@ def features_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -
 
 @pytest.fixture(scope="session")
 def map_bundle(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
-    """The linear system in feature space as a bundle: a map of latents, 4x4 places of two numbers, and a discriminator."""
+    """A linear bundle in feature space: a map of latents, 4x4 places of two numbers, and a discriminator of places."""
 
     def make(out: Path) -> None:
         settings = ("network.latent=map", "network.latent_stride=2", "network.latent_size=2", "discriminator.steps=5")

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ganspect.config import Recipe
-from ganspect.errors import ConfigError
+from ganspect.errors import ConfigError, one_line
+from ganspect.train.backbones.backbone import Backbone
 from ganspect.train.backbones.catalogue import find_backbone
 
 LEAST_GRID = 4
@@ -34,7 +35,8 @@ class Representation(nn.Module):
         """Build it with arbitrary weights, for a recipe with a `backbone`.
 
         Raises:
-            ConfigError: unknown backbone or layer, or an image too small for the stride.
+            ConfigError: unknown backbone or layer, or an image that is too small for the stride or the backbone.
+            MissingDependencyError: the package of the backbone is not installed.
         """
         super().__init__()
         settings = recipe.backbone
@@ -89,8 +91,7 @@ class Representation(nn.Module):
             project.load_state_dict({"weight": part[:, :, None, None]})
 
     def _add_resampling(self, recipe: Recipe) -> None:
-        with torch.no_grad():
-            maps = self.backbone(torch.zeros(1, recipe.image.channels, *recipe.image.size_hw))
+        maps = _maps_of(self.backbone, recipe)
         self._resampled = [tuple(values.shape[2:]) != self.grid_hw for values in maps]
         for index, values in enumerate(maps):
             for axis, side in enumerate(values.shape[2:]):
@@ -108,6 +109,20 @@ class Representation(nn.Module):
             return values
         rows, columns = (self.get_buffer(f"resampling_{index}_{axis}") for axis in (0, 1))
         return apply_to_sides(values, rows, columns)
+
+
+@torch.no_grad()
+def _maps_of(backbone: Backbone, recipe: Recipe) -> tuple[Tensor, ...]:
+    """Return the maps of an image of the recipe's size."""
+    height, width = recipe.image.size_hw
+    try:
+        maps: tuple[Tensor, ...] = backbone(torch.zeros(1, recipe.image.channels, height, width))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigError(
+            f"{backbone.name} cannot take images of {height}x{width} pixels ({one_line(error, 120)}); choose another "
+            "image.size_hw, lower backbone.layers, or another backbone"
+        ) from error
+    return maps
 
 
 def grid_of(recipe: Recipe) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from ganspect.runtime.backends.tuning import Tuning
 from ganspect.runtime.evaluation.readout import Readout
 from ganspect.runtime.rows import begin_state
 from ganspect.runtime.search import LatentSearch
-from ganspect.train.backbones.efficientnet_lite import Classifier
+from ganspect.train.backbones.efficientnet_lite import WEIGHTS_SHA256, Classifier
 from ganspect.train.data import tile_grid
 from ganspect.train.run import Run, build_system, load_run
 from ganspect.train.systems import SYSTEMS, parse_recipe
@@ -197,6 +197,7 @@ def test_a_bundle_says_what_its_networks_see_and_how_it_is_weighed(bundle: Bundl
     assert manifest.backbone.model_dump() == {
         "name": "efficientnet_lite0", "layers": (0, 1), "channels": 24, "grid_hw": (8, 8),
         "size_bytes": 4 * sum(one.numel() for one in run.system.representation.parameters()),
+        "weights_sha256": WEIGHTS_SHA256,
     }  # fmt: skip
     assert (manifest.system, manifest.mode) == ("linear", "encoder")
     assert (manifest.latent.size, manifest.scores.weighing, manifest.scores.share) == (7, "place", 0.05)

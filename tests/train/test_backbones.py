@@ -110,7 +110,10 @@ def test_a_layer_that_does_not_exist(layer: int) -> None:
 def test_a_backbone_that_does_not_exist() -> None:
     with pytest.raises(ConfigError, match=r"^there is no backbone 'efficientnet_lite'; did you mean 'efficientnet_li"):
         find_backbone("efficientnet_lite")
-    with pytest.raises(ConfigError, match=r"^there is no backbone 'vgg'; expected one of efficientnet_lite0$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^there is no backbone 'vgg'; expected one of efficientnet_lite0, torchvision:NAME, timm:NAME$",
+    ):
         find_backbone("vgg")
 
 

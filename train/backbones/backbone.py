@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ class Backbone(nn.Module, ABC):
         widths: channels of each of them.
     """
 
-    name: ClassVar[str]
+    name: str
     layers: tuple[int, ...]
     widths: tuple[int, ...]
 
@@ -44,6 +44,16 @@ class Backbone(nn.Module, ABC):
             ConfigError: the file is missing, damaged, or of another network.
             MissingDependencyError: the package is not installed.
         """
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Return the SHA-256 of the file of its weights, in hexadecimal; None where it keeps none."""
+        return None
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Stay in evaluation mode: it is frozen, and a batch norm or a dropout would not be."""
+        super().train(False)
+        return self
 
     @abstractmethod
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

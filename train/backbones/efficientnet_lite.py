@@ -79,6 +79,11 @@ class EfficientNetLite0(Backbone):
         for number, block in enumerate(self.blocks):
             _load(block.get_submodule("layers"), _block_weights(given, number))
 
+    @property
+    def weights_sha256(self) -> str:
+        """Return the SHA-256 of the one file that `load` takes."""
+        return WEIGHTS_SHA256
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the activations of `layers`; see `Backbone.forward`."""
         pixels = (image + 1.0) * 127.5
