@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
-import torch
 from timm.layers import Conv2dSame, get_notrace_functions, get_notrace_modules
 from torch import Tensor, nn
 
@@ -37,9 +36,8 @@ class TimmNetwork(Network):
             raise ConfigError(f"timm has no network {name!r}; {_alike(name)}")
         self.name, self._name = f"timm:{name}", name
         self.leaves, self.functions = get_notrace_modules(), get_notrace_functions()
-        with torch.device("meta"):
-            self._example = self._made()
-            self.stages = self._read_stages()
+        self._example = self._made().to("meta")  # not built there: older ones compute their sizes with tensors
+        self.stages = self._read_stages()
         settings = self._example.pretrained_cfg
         self.mean, self.deviation = settings["mean"], settings["std"]
 
