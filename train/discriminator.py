@@ -24,18 +24,22 @@ class Terms(NamedTuple):
     """What a weighed distance is made of.
 
     Attributes:
-        weighed: (N,C,h,w) weighed residuals, in units of the image's level where that is taken out.
+        squashed: (N,C,h,w) asinh of weighed residuals, in units of the image's level where that is taken out.
         log_distance: (N,h,w) log d, likewise.
         level: (N,1,1) mean of log d over places, before it is taken out.
     """
 
-    weighed: Tensor
+    squashed: Tensor
     log_distance: Tensor
     level: Tensor
 
     def both(self, others: "Terms") -> "Terms":
         """Return the terms of these maps and then of others."""
         return Terms(*(torch.cat(pair) for pair in zip(self, others, strict=True)))
+
+    def of(self, index: Tensor) -> "Terms":
+        """Return the terms of some maps, in float32."""
+        return Terms(*(values[index].float() for values in self))
 
 
 class PlaceDiscriminator(nn.Module):
@@ -77,7 +81,7 @@ class PlaceDiscriminator(nn.Module):
         """Return the network's map, (N,h,w), higher where it takes a place for a near miss."""
         z = _standardised(terms.log_distance, self.distance)
         of_image = _standardised(terms.level, self.level).expand_as(z)
-        seen = torch.cat([torch.asinh(terms.weighed), z[:, None], of_image[:, None]], 1)
+        seen = torch.cat([terms.squashed, z[:, None], of_image[:, None]], 1)
         logits: Tensor = self.last(self.layers(seen))[:, 0]
         return logits + self.gain * z
 

@@ -71,7 +71,7 @@ class Distance(nn.Module):
 
     def terms_of(self, weighed: Tensor, level: Tensor) -> Terms:
         """Return the same of weighed residuals, (N,C,h,w), out of which the share of the level is taken already."""
-        return Terms(weighed, self._log_distance(weighed), level)
+        return Terms(torch.asinh(weighed), self._log_distance(weighed), level)
 
     def squared_length(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the weighed squared length of the residual at each place alone, (N,h,w) float32, of (N,C,h,w) maps."""

@@ -55,8 +55,10 @@ class NearMisses:
         distance: weighs residuals.
         x: (n,C,h,w) float16 normal maps.
         residuals: (n,C,h,w) float16, what PCAs that were not fitted to them leave of these.
+        terms: their terms, in half precision.
         images: (n,) the image that each is of.
-        drawn: (m,C,h,w) float16, the same of maps with a drawn defect.
+        drawn: (m,C,h,w) float16, the residuals of maps with a drawn defect.
+        drawn_terms: their terms, in half precision.
         drawn_images: (m,).
         drawn_kinds: (m,) what was drawn.
         generate: returns so many maps, (count,C,h,w), of latents from outside the prior.
@@ -65,8 +67,10 @@ class NearMisses:
     distance: Distance
     x: Tensor
     residuals: Tensor
+    terms: Terms
     images: Integers
     drawn: Tensor
+    drawn_terms: Terms
     drawn_images: Integers
     drawn_kinds: Sequence[Kind]
     generate: Callable[[int, torch.Generator], Tensor]
@@ -81,7 +85,13 @@ class NearMisses:
         """Return those of some images only."""
         normal = np.flatnonzero(np.isin(self.images, images))
         drawn = self._with_drawn(np.flatnonzero(np.isin(self.drawn_images, images)))
-        return replace(drawn, x=self.x[normal], residuals=self.residuals[normal], images=self.images[normal])
+        return replace(
+            drawn,
+            x=self.x[normal],
+            residuals=self.residuals[normal],
+            terms=_some(self.terms, normal),
+            images=self.images[normal],
+        )
 
     def of_kinds(self, kinds: Collection[Kind]) -> "NearMisses":
         """Return those with some kinds of drawn defects only."""
@@ -91,56 +101,54 @@ class NearMisses:
         return replace(
             self,
             drawn=self.drawn[index],
+            drawn_terms=_some(self.drawn_terms, index),
             drawn_images=self.drawn_images[index],
             drawn_kinds=[self.drawn_kinds[i] for i in index.tolist()],
         )
 
-    def terms(self, residuals: Tensor) -> Terms:
-        """Return the terms of residuals, (N,C,h,w) of any precision."""
-        return self.distance.terms(residuals.float())
-
     def draw(self, count: int, random: torch.Generator) -> Terms:
         """Return the terms of some normal maps."""
-        return self.terms(self.residuals[torch.randint(len(self.residuals), (count,), generator=random)])
+        return self.terms.of(torch.randint(len(self.residuals), (count,), generator=random))
 
     def draw_negatives(
         self, negative: Negative, count: int, random: torch.Generator, discriminator: PlaceDiscriminator
     ) -> Terms:
         """Return the terms of some near misses of one sort."""
         if negative == "drawn":
-            return self.terms(self.drawn[torch.randint(len(self.drawn), (count,), generator=random)])
+            return self.drawn_terms.of(torch.randint(len(self.drawn), (count,), generator=random))
         index = torch.randint(len(self.residuals), (count,), generator=random)
         residuals = self.residuals[index].float()
         blobs = _blobs(count, (residuals.shape[2], residuals.shape[3]), random)[:, None]
         if negative == "ascent":
-            return self._ascended(self.terms(residuals), blobs, random, discriminator)
+            return self._ascended(self.terms.of(index), blobs, random, discriminator)
         if negative == "noise":
             strength = torch.exp(torch.empty(count, 1, 1, 1).uniform_(math.log(0.3), math.log(2.0), generator=random))
-            return self.terms(residuals + blobs * strength * torch.randn(residuals.shape, generator=random))
+            return self.distance.terms(residuals + blobs * strength * torch.randn(residuals.shape, generator=random))
         if negative == "generated":
             others = self.generate(count, random)
         else:
             others = self.x[torch.randint(len(self.x), (count,), generator=random)].float()
             shifts = [int(torch.randint(side, (), generator=random)) for side in others.shape[2:]]
             others = others.roll(shifts, (2, 3))
-        return self.terms(residuals + blobs * (others - self.x[index].float()))
+        return self.distance.terms(residuals + blobs * (others - self.x[index].float()))
 
     def _ascended(
         self, terms: Terms, blobs: Tensor, random: torch.Generator, discriminator: PlaceDiscriminator
     ) -> Terms:
         """Return normal terms whose weighed residuals go up the discriminator's loss on a blob, within two lengths."""
-        usual = math.sqrt(terms.weighed.shape[1])
-        noise = 0.5 * torch.randn(terms.weighed.shape, generator=random) * blobs
+        weighed = torch.sinh(terms.squashed)
+        usual = math.sqrt(weighed.shape[1])
+        noise = 0.5 * torch.randn(weighed.shape, generator=random) * blobs
         for _ in range(_ASCENT_STEPS):
             noise.requires_grad_(True)
-            logits = discriminator.logits(self.distance.terms_of(terms.weighed + noise, terms.level))
+            logits = discriminator.logits(self.distance.terms_of(weighed + noise, terms.level))
             (gradient,) = torch.autograd.grad((functional.softplus(-logits) * blobs[:, 0]).sum(), noise)
             length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True).clamp(min=1e-8)
             noise = noise.detach() + _ASCENT_RATE * usual * gradient * blobs / length
         length = torch.linalg.vector_norm(noise, dim=1, keepdim=True).clamp(min=1e-6)
         shortest, longest = (usual * one for one in _ASCENT_LENGTHS)
         noise = noise * (length.clamp(shortest, longest) / length) * blobs
-        return self.distance.terms_of(terms.weighed + noise, terms.level)
+        return self.distance.terms_of(weighed + noise, terms.level)
 
 
 def near_misses_of(
@@ -182,12 +190,31 @@ def near_misses_of(
         distance,
         torch.from_numpy(maps.astype(np.float16)),
         torch.from_numpy(residuals),
+        _terms_of(distance, torch.from_numpy(residuals)),
         groups,
         torch.from_numpy(of_drawn),
+        _terms_of(distance, torch.from_numpy(of_drawn)),
         drawn.image,
         drawn.kinds,
         outside,
     )
+
+
+@torch.no_grad()
+def _terms_of(distance: Distance, residuals: Tensor) -> Terms:
+    """Return the terms of residuals in half precision, but for the level, which is one number an image."""
+    squashed = torch.empty_like(residuals)
+    others = []
+    for first in range(0, len(residuals), _MAPS_AT_ONCE):
+        terms = distance.terms(residuals[first : first + _MAPS_AT_ONCE].float())
+        squashed[first : first + _MAPS_AT_ONCE] = terms.squashed.half()
+        others.append((terms.log_distance, terms.level))
+    log_distances, levels = zip(*others, strict=True)
+    return Terms(squashed, torch.cat(log_distances), torch.cat(levels))
+
+
+def _some(terms: Terms, index: Integers) -> Terms:
+    return Terms(*(values[torch.from_numpy(index)] for values in terms))
 
 
 def fit_discriminator(
@@ -235,10 +262,9 @@ def fit_discriminator(
 @torch.no_grad()
 def _measure(discriminator: PlaceDiscriminator, normal: NearMisses) -> None:
     """Set mean and deviation of log distances and levels over normal maps."""
-    terms = [normal.terms(part) for part in torch.split(normal.residuals, _MAPS_AT_ONCE)]
     for kept, values in (
-        (discriminator.distance, torch.cat([one.log_distance for one in terms])),
-        (discriminator.level, torch.cat([one.level for one in terms])),
+        (discriminator.distance, normal.terms.log_distance),
+        (discriminator.level, normal.terms.level),
     ):
         kept.copy_(torch.stack([values.mean(), values.std(correction=0).clamp(min=1e-3)]))
 
@@ -246,9 +272,8 @@ def _measure(discriminator: PlaceDiscriminator, normal: NearMisses) -> None:
 @torch.no_grad()
 def _standardise(discriminator: PlaceDiscriminator, normal: NearMisses) -> None:
     """Set mean and deviation of the discriminator's map over normal maps."""
-    logits = torch.cat(
-        [discriminator.logits(normal.terms(part)) for part in torch.split(normal.residuals, _MAPS_AT_ONCE)]
-    )
+    parts = torch.split(torch.arange(len(normal.residuals)), _MAPS_AT_ONCE)
+    logits = torch.cat([discriminator.logits(normal.terms.of(part)) for part in parts])
     discriminator.own.copy_(torch.stack([logits.mean(), logits.std(correction=0).clamp(min=1e-3)]))
 
 

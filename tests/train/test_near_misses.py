@@ -103,7 +103,7 @@ def test_every_negative_is_a_normal_map_changed_in_places(negative: Negative) ->
     discriminator = PlaceDiscriminator(CHANNELS, 8)
     random = torch.Generator().manual_seed(3)
     terms = near.draw_negatives(negative, 40, random, discriminator)
-    assert terms.weighed.shape == (40, CHANNELS, SIDE, SIDE)
+    assert terms.squashed.shape == (40, CHANNELS, SIDE, SIDE)
     assert terms.log_distance.shape == (40, SIDE, SIDE)
     assert all(torch.isfinite(one).all() for one in terms)
     normal = near.draw(40, random)
