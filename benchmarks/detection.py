@@ -45,6 +45,10 @@ KEPT = (
 """Keys of metrics.json that a result holds."""
 
 
+BESIDE = ("misjudged", "robust_search", "negatives")
+"""Other benchmarks whose committed results the page has, in the order of `results_page`."""
+
+
 class CommandError(GanspectError):
     """A command of a run failed."""
 
@@ -231,15 +235,9 @@ def read_results(suites: Mapping[str, Suite], folder: Path) -> dict[str, list[di
     return {name: of_suite(name) for name in suites}
 
 
-def read_misjudged() -> dict[str, Any] | None:
-    """Return the committed result of benchmarks/misjudged.py, if there is one."""
-    path = ROOT / "benchmarks/results/misjudged.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def read_robust_search() -> dict[str, Any] | None:
-    """Return the committed result of benchmarks/robust_search.py, if there is one."""
-    path = ROOT / "benchmarks/results/robust_search.json"
+def read_result(name: str) -> dict[str, Any] | None:
+    """Return the committed result of another benchmark, if there is one."""
+    path = ROOT / f"benchmarks/results/{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
@@ -292,7 +290,7 @@ def main(arguments: Sequence[str]) -> int:
             _run_and_print(given)
         if given.page:
             folder = ROOT / "benchmarks/results/detection"
-            found = results_page(suites, read_results(suites, folder), read_misjudged(), read_robust_search())
+            found = results_page(suites, read_results(suites, folder), *map(read_result, BESIDE))
             write_atomically(PAGE, found.encode())
     except GanspectError as error:
         print(f"detection: {error}", file=sys.stderr)

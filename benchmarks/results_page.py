@@ -63,6 +63,7 @@ def results_page(
     made: Mapping[str, list[Result]],
     misjudged: Result | None = None,
     robust: Result | None = None,
+    negatives: Result | None = None,
 ) -> str:
     """Return the page as Markdown.
 
@@ -71,13 +72,15 @@ def results_page(
         made: the results that there are, by suite.
         misjudged: what benchmarks/misjudged.py found; stands in the section that has its data set and no other.
         robust: what benchmarks/robust_search.py found.
+        negatives: what benchmarks/negatives.py found.
     """
     shown = {name: made[name] for name, suite in suites.items() if suite.published and made[name]}
     whole = {name: results for name, results in shown.items() if len(results) == len(list(suites[name].runs()))}
     glance_table = _at_a_glance({suites[name].title: results for name, results in whole.items()})
     sections = [_section(name, suites[name], results, misjudged) for name, results in shown.items()]
     searches = "" if robust is None else _losses(robust)
-    return "\n".join(part for part in [_HEAD, glance_table, *sections, searches] if part)
+    discriminators = "" if negatives is None else _negatives(negatives)
+    return "\n".join(part for part in [_HEAD, glance_table, *sections, discriminators, searches] if part)
 
 
 def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
@@ -107,6 +110,29 @@ def _losses(robust: Result) -> str:
     first = next(iter(robust["losses"]))
     heads = ["data", "normal, drawn", "search.residual", "AUROC of drawn", "over the encoder", f"over {first}"]
     return f"{_LOSSES_HEAD}\n{_markdown(heads, rows)}"
+
+
+def _negatives(found: Result) -> str:
+    """Return the section about what discriminators of places are trained against: a line for each sort."""
+    of_source = found["drawn_auroc"]
+    sorts = list(dict.fromkeys(sort for one in of_source.values() for sort in one["negatives"]))
+    rows = [["none: the weighed residual alone", *(f"{one['without']:.3f}" for one in of_source.values())]]
+    for sort in sorts:
+        figures = [(one["negatives"].get(sort), one["without"]) for one in of_source.values()]
+        cells = ["–" if value is None else f"{value:.3f} ({value - without:+.3f})" for value, without in figures]
+        rows.append([sort.replace(",", ", "), *cells])
+    return f"{_NEGATIVES_HEAD}\n{_markdown(['negatives', *of_source], rows)}"
+
+
+_NEGATIVES_HEAD = """## What a discriminator of places is trained against
+
+AUROC of drawn against normal images ([near misses](features.md#a-discriminator-that-knows-near-misses)): trained on
+three fifths of the normal training images, against drawn defects of three kinds where any are, and judged by the other
+kinds on the other images, then the kinds change sides. One training each, so that differences of some thousandths say
+nothing; no label of a test set has a say.
+
+    python benchmarks/negatives.py --data DATA
+"""
 
 
 def _between(interval: Sequence[float]) -> str:

@@ -42,7 +42,7 @@ from ganspect.train.near_misses import DRAWN_AT_MOST, DRAWN_ON_EACH, fit_discrim
 from ganspect.train.pca_path import PcaPath
 from ganspect.train.system import TrainingImages
 
-_VIEWS_AT_MOST = 1024
+VIEWS_AT_MOST = 1024
 _COMPONENTS_AT_MOST = 2048
 _JUDGED_FOLDS = 2
 _HALVES: tuple[tuple[Kind, ...], ...] = (("spot", "missing", "shade"), ("scratch", "displaced", "blur"))
@@ -61,7 +61,7 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
         represent: turns images in [-1, 1] into x.
     """
     settings = recipe.choice or ChoiceSettings()
-    maps, index = views.views(_VIEWS_AT_MOST)
+    maps, index = views.views(VIEWS_AT_MOST)
     groups = views.image_of(index).numpy()
     originals = len(set(index.tolist()))
     source = np.arange(_drawn_on(min(settings.images, originals)))  # of each defect, the original it is drawn on
@@ -89,7 +89,7 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     chosen = [f"{key}={best[name]}" for name, key in keys.items()]
     tried = None
     if recipe.discriminator is not None:
-        tried = _try_discriminator(_with_chosen(recipe, best), maps.numpy(), groups, views)
+        tried = try_discriminator(_with_chosen(recipe, best), maps.numpy(), groups, views)
         if not tried["auroc"] > tried["auroc_without"]:
             chosen.append("discriminator=null")
     return ChoiceRecord(
@@ -108,7 +108,7 @@ def _with_chosen(recipe: Recipe, best: dict[str, Any]) -> Recipe:
     return recipe.model_copy(update={"network": network, "score": score})
 
 
-def _try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: TrainingImages) -> dict[str, float]:
+def try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: TrainingImages) -> dict[str, float]:
     """Return the AUROC with a discriminator and without, of drawn defects of kinds that it was not trained on.
 
     It is trained on three fifths of the images and three kinds, and judges the others of both; then the kinds change
