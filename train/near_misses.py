@@ -36,7 +36,7 @@ _MAPS_AT_ONCE = 32
 _KEPT = 5
 """Every so many images one is kept, to standardise the discriminator's map on what it was not trained on."""
 
-DRAWN_AT_MOST, DRAWN_ON_EACH = 800, 12
+DRAWN_AT_MOST, DRAWN_ON_EACH = 600, 12
 """Drawn defects that a discriminator is trained on: the backbone sees each once."""
 
 _OUTSIDE = 2.0
