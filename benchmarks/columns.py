@@ -221,8 +221,13 @@ def _own_cost(group: Sequence[Result]) -> str:
 def _chosen(group: Sequence[Result]) -> str:
     """Return what drawn defects chose, each once."""
     choices = [result["bundle"]["choice"] for result in group if result["bundle"]["choice"]]
-    texts = [", ".join(one.partition("=")[2] for one in choice["settings"]) for choice in choices]
+    texts = [", ".join(map(_setting, choice["settings"])) for choice in choices]
     return "; ".join(dict.fromkeys(texts)) or "–"
+
+
+def _setting(setting: str) -> str:
+    key, _, value = setting.partition("=")
+    return {"network.latent": f"a {value} of latents", "discriminator": "no discriminator"}.get(key, value)
 
 
 def _pixel_metric(metric: str) -> Callable[[Result], float | None]:

@@ -131,7 +131,7 @@ def _later_settings(recipe: Recipe) -> dict[str, Any]:
     if recipe.search.residual == "absolute":
         later["search"] = {"residual", "huber_delta", "trimmed_share"}
     if recipe.backbone is None and recipe.score.weighing is None:
-        later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share"}}
+        later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share", "relative"}}
     if recipe.discriminator is None:
         later |= {"discriminator": True}
     if recipe.choice is not None and not recipe.choice.latents:

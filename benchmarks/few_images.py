@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ganspect.datasets import Dataset, Sample
+from ganspect.errors import OutputError
 from ganspect.files import new_folder
 from ganspect.opencv import cv2
 from ganspect.preprocess import Frame
@@ -38,7 +39,7 @@ def write_few(dataset: Dataset, out: Path, images: int, seed: int) -> None:
 def _write(pixels: Frame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), pixels):
-        raise OSError(f"cannot write {path}")
+        raise OutputError(f"cannot write {path}; free some space, or choose another --work")
 
 
 def _write_mask(sample: Sample, path: Path) -> None:

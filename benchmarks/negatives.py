@@ -17,7 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from choosing import SOURCES
+
 from ganspect.datasets import open_dataset
+from ganspect.errors import ConfigError, DataError, GanspectError
 from ganspect.files import require_writable, write_json
 from ganspect.runtime.machine import machine
 from ganspect.sections import read_yaml, with_overrides
@@ -29,9 +32,6 @@ from ganspect.train.systems import parse_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "configs/linear_features.yaml"
-
-SOURCES = {"elpv:mono": [], "elpv:poly": [], "magtile": [], "aliens": ["image.channels=3"]}
-"""Data sets, a folder's name being looked for in the data folder, and what they need."""
 
 NEGATIVES = ("drawn", "noise", "pasted", "generated", "ascent", "drawn,pasted", "drawn,noise,pasted,generated,ascent")
 
@@ -52,6 +52,8 @@ def measure(source: str, needed: Sequence[str]) -> dict[str, Any]:
             settings = [*choice.settings, f"discriminator.negatives=[{negatives}]"]
             tried = parse_recipe(with_overrides(content, settings), RECIPE)
             figures = try_discriminator(tried, maps.numpy(), batches.image_of(index).numpy(), batches)
+            if figures is None:
+                raise DataError(f"{source} has too few images to try a discriminator on")
             found["without"], found["negatives"][negatives] = figures["auroc_without"], figures["auroc"]
             print(f"{source}: {negatives}: {figures['auroc']:.4f}, without {figures['auroc_without']:.4f}", flush=True)
     return found
@@ -64,18 +66,27 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
     parser.add_argument("--only", default="", metavar="TEXT", help="data sets with this in their names")
     given = parser.parse_args(arguments)
-    require_writable(given.out)
-    path = given.out / "negatives.json"
+    try:
+        _compare(given)
+    except GanspectError as error:
+        print(f"negatives: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _compare(given: argparse.Namespace) -> None:
+    names = [name for name in SOURCES if given.only in name]
+    if not names:
+        raise ConfigError(f"no data set has {given.only!r} in its name; the names are {', '.join(SOURCES)}")
+    path = require_writable(given.out) / "negatives.json"
     found: dict[str, Any] = {}
     if given.only and path.exists():  # what was measured of the other data sets stays
         found = json.loads(path.read_text(encoding="utf-8"))["drawn_auroc"]
-    for name, needed in SOURCES.items():
-        if given.only in name:
-            source = name if ":" in name or given.data is None else str(given.data / name)
-            found[name] = measure(source, needed)
-            content = {"benchmark": "negatives", "recipe": "configs/linear_features.yaml", "drawn_auroc": found}
-            write_json(path, content | {"environment": machine()})
-    return 0
+    for name in names:
+        source = name if ":" in name or given.data is None else str(given.data / name)
+        found[name] = measure(source, SOURCES[name])
+        content = {"benchmark": "negatives", "recipe": "configs/linear_features.yaml", "drawn_auroc": found}
+        write_json(path, content | {"environment": machine()})
 
 
 if __name__ == "__main__":

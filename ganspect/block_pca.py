@@ -26,6 +26,15 @@ def pcas_of(maps: Maps, groups: Integers, stride: int | None) -> Pcas:
     return Gram(maps, groups) if stride is None else BlockPcas(maps, groups, stride)
 
 
+def require_small_blocks(channels: int, stride: int) -> None:
+    """Raise a ConfigError where blocks of so many channels and places have more than `LARGEST_BLOCK` values."""
+    if (values := channels * stride**2) > LARGEST_BLOCK:
+        raise ConfigError(
+            f"a map of latents that starts at a PCA needs blocks of at most {LARGEST_BLOCK} values; "
+            f"{channels} channels and network.latent_stride {stride} make {values}: lower one of them"
+        )
+
+
 class BlockPcas:
     """PCAs of the blocks of all or some of the maps.
 
@@ -47,12 +56,7 @@ class BlockPcas:
         Raises:
             ConfigError: a block has more than `LARGEST_BLOCK` values.
         """
-        values = maps.shape[1] * stride**2
-        if values > LARGEST_BLOCK:
-            raise ConfigError(
-                f"a map of latents that starts at a PCA needs blocks of at most {LARGEST_BLOCK} values; "
-                f"{maps.shape[1]} channels and network.latent_stride {stride} make {values}: lower one of them"
-            )
+        require_small_blocks(maps.shape[1], stride)
         self.maps, self.groups, self.stride = maps, groups, stride
         self.variance = float(maps.var(dtype=np.float64))
         self._left_out = list(dealt_out(groups))

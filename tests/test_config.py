@@ -81,7 +81,9 @@ def test_an_unknown_key_of_a_section_is_named_with_its_section(recipe_file):
 
 
 def test_an_unknown_key_like_no_other_lists_what_is_allowed(recipe_file):
-    assert "unknown key 'network.qqq'; expected one of width, latent_size" in _refusal(recipe_file, "network.qqq=1")
+    assert "unknown key 'network.qqq'; expected one of width, latent, latent_size" in _refusal(
+        recipe_file, "network.qqq=1"
+    )
 
 
 def test_a_missing_key_is_named(tmp_path):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ganspect.config import DataSettings
+from ganspect.datasets.drawn import KINDS
 from ganspect.scoring import to_unit_range
-from ganspect.train.drawing import DrawnMaps, draw_on
+from ganspect.train.drawing import DrawnMaps, draw_on, kinds_in_turn
 from ganspect.train.seeds import random_for
 
 FLIP_AXES = {"vertical": 2, "horizontal": 3}
@@ -86,21 +87,22 @@ class Batches:
         images = self.plain(most)
         return images, images
 
-    def drawn(self, most: int, each_at_most: int) -> DrawnMaps:
-        """Return x with defects drawn on them; see `draw_on`.
+    def drawn(self, images: int, most: int) -> DrawnMaps:
+        """Return x with defects drawn on them, all kinds in turn.
 
         Args:
-            most: number of defects at most, all kinds in turn.
-            each_at_most: on each image.
+            images: number of images that are drawn on: the first ones of `views`.
+            most: number of defects at most, twice each kind on an image.
         """
-        index = self.to_draw_on(most, each_at_most)
-        x, kinds = draw_on(self, index, lambda image: image, self.seed, each_kind=True)
+        index = self.to_draw_on(images, most)
+        x, kinds = draw_on(self, index, lambda image: image, self.seed, kinds_in_turn(index))
         return DrawnMaps(x, self.image_of(index).numpy(), kinds)
 
-    def to_draw_on(self, most: int, each_at_most: int) -> Tensor:
+    def to_draw_on(self, images: int, most: int) -> Tensor:
         """Return the numbers of images that defects are drawn on, each as often as another, or once more."""
-        count = min(most, each_at_most * self.epoch_length)
-        return self.order("plain", 0, min(count, self.epoch_length)).repeat(-(-count // self.epoch_length))[:count]
+        images = min(images, self.epoch_length)
+        count = min(most, 2 * len(KINDS) * images)
+        return self.order("plain", 0, min(count, images)).repeat(-(-count // images))[:count]
 
     def copy(self, index: Tensor, number: int) -> Tensor:
         """Return one of the copies of some images, always the same.

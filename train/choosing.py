@@ -38,7 +38,7 @@ from ganspect.train.batches import Batches
 from ganspect.train.distance import Distance
 from ganspect.train.drawing import Represent, draw_on
 from ganspect.train.latents import LatentLayout
-from ganspect.train.near_misses import DRAWN_AT_MOST, DRAWN_ON_EACH, fit_discriminator, near_misses_of
+from ganspect.train.near_misses import DRAWN_AT_MOST, fit_discriminator, near_misses_of
 from ganspect.train.pca_path import PcaPath
 from ganspect.train.system import TrainingImages
 
@@ -52,7 +52,7 @@ _LEAST_DRAWN = 64
 
 
 def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Represent) -> ChoiceRecord:
-    """Choose size, weighing and share for a recipe with a `choice`.
+    """Choose for a recipe with a `choice`: latent, size, weighing, shares, and whether a discriminator is kept.
 
     Args:
         recipe: asks for the choice.
@@ -77,7 +77,7 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
             trial = _Trial(pcas_of(maps.numpy(), groups, stride), originals, drawn.numpy(), source)
             for size in sizes[kind]:
                 # The mean alone is no map of latents; where vectors are tried too, it is theirs.
-                if size or kind == kinds[0]:
+                if size or kind == "vector" or "vector" not in kinds:
                     for found in _judged(trial, size, settings):
                         table.append({"latent": kind, "latent_size": size, **found})
                 bar.advance(task)
@@ -90,7 +90,7 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     tried = None
     if recipe.discriminator is not None:
         tried = try_discriminator(_with_chosen(recipe, best), maps.numpy(), groups, views)
-        if not tried["auroc"] > tried["auroc_without"]:
+        if tried is None or not tried["auroc"] > tried["auroc_without"]:
             chosen.append("discriminator=null")
     return ChoiceRecord(
         settings=chosen,
@@ -108,7 +108,7 @@ def _with_chosen(recipe: Recipe, best: dict[str, Any]) -> Recipe:
     return recipe.model_copy(update={"network": network, "score": score})
 
 
-def try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: TrainingImages) -> dict[str, float]:
+def try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: TrainingImages) -> dict[str, float] | None:
     """Return the AUROC with a discriminator and without, of drawn defects of kinds that it was not trained on.
 
     It is trained on three fifths of the images and three kinds, and judges the others of both; then the kinds change
@@ -125,7 +125,7 @@ def try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: Train
     pcas, path = pcas_of(maps, groups, layout.stride), PcaPath(layout)
     deviations = path.set(pcas.pca(size))
     distance.set(cross_fitted_weights(pcas, size, recipe.score.weighing or "plain"))
-    drawn = views.drawn(DRAWN_AT_MOST, DRAWN_ON_EACH)
+    drawn = views.drawn(len(np.unique(groups)), DRAWN_AT_MOST)
     near = near_misses_of(distance, pcas, size, maps, groups, drawn, path.decode, deviations)
     discriminator, images = distance.discriminator, np.unique(groups)
     judged = images[np.arange(len(images)) % FOLDS < _JUDGED_FOLDS]
@@ -134,7 +134,8 @@ def try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: Train
     for kinds in _HALVES:
         learnt, unknown = training.of_kinds(kinds), judging.of_kinds(set(KINDS) - set(kinds))
         if discriminator is None or not len(learnt.drawn) or not len(unknown.drawn):
-            return {"auroc": 0.0, "auroc_without": 0.0}  # of so few images nothing is known
+            print_warning("the images are too few to try a discriminator of places on some of them; it was left out")
+            return None
         fit_discriminator(discriminator, learnt, settings, recipe.seed)
         for name, kept in (("auroc", discriminator), ("auroc_without", None)):
             distance.discriminator = kept
@@ -210,8 +211,8 @@ def _sizes(settings: ChoiceSettings, recipe: Recipe, most: int) -> list[int]:
         return possible
     size = max(least, min(min(asked), most))
     print_warning(
-        f"none of the latent sizes {', '.join(map(str, asked))} can be had of so few images or so small blocks; {size} "
-        "was taken: give more images, or smaller sizes in choice.latent_sizes"
+        f"none of the latent sizes {', '.join(map(str, asked))} is possible with so few images or such small blocks; "
+        f"{size} was taken: give more images, or smaller sizes in choice.latent_sizes"
     )
     return [size]
 

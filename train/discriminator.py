@@ -7,7 +7,7 @@ distance's are averaged, each in its own deviations over normal places:
     log d' = m + s (z + t) / 2,  z = (log d - m) / s,  t the network's map, standardised in the same way
 
 It never sees x, only what the generator could not explain, and no neighbours, so that it has little to learn by heart:
-larger ones found kinds of drawn defects that they were not trained on less surely.
+larger networks were worse at kinds of drawn defects that they had not been trained on.
 Trained like a relativistic GAN (Jolicoeur-Martineau 2019): the largest places of a near miss against those of a normal
 map, softplus(D(normal) - D(near miss)) over all pairs of a batch.
 """
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 _SLOPE = 0.2
+_LARGEST_LOG = 20.0
+"""Of corrected distances; where normal images hardly vary, a frame of another kind would go beyond all numbers."""
 
 
 class Terms(NamedTuple):
@@ -75,7 +77,8 @@ class PlaceDiscriminator(nn.Module):
         """Return log d', the corrected distance at each place, (N,h,w)."""
         z = _standardised(terms.log_distance, self.distance)
         t = _standardised(self.logits(terms), self.own)
-        return self.distance[0] + self.distance[1] * ((z + t) * 0.5)
+        corrected = self.distance[0] + self.distance[1] * ((z + t) * 0.5)
+        return corrected.clamp(-_LARGEST_LOG, _LARGEST_LOG)
 
     def logits(self, terms: Terms) -> Tensor:
         """Return the network's map, (N,h,w), higher where it takes a place for a near miss."""

@@ -9,6 +9,7 @@ run/
   weights.safetensors      written last: the run is finished
 """
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -166,7 +167,10 @@ class RunFolder:
         write_json(self.record, record.model_copy(update={"health": health}).model_dump(mode="json"))
 
     def _require_same(self, recipe: Recipe) -> None:
-        differing = _differing(read_yaml(self.config, []), json.loads(recipe.model_dump_json()))
+        before = read_yaml(self.config, [])
+        with contextlib.suppress(ValidationError):  # what a setting of an older version leaves out is as by default
+            before = type(recipe).model_validate(before).model_dump(mode="json")
+        differing = _differing(before, json.loads(recipe.model_dump_json()))
         if differing:
             raise RunError(
                 f"{self.path} holds a run with other settings ({', '.join(differing)}); "

@@ -15,6 +15,9 @@ from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.train.representation import map_shape
 
+LARGEST_SIZE = 100_000
+"""Numbers of a latent at most: each bundle stores 64 random starts."""
+
 
 @dataclass(frozen=True)
 class LatentLayout:
@@ -55,7 +58,13 @@ class LatentLayout:
                 f"network.latent is map and network.latent_stride {stride}, which needs {what}s of at least "
                 f"{2 * stride}x{2 * stride}, not {height}x{width}; lower the stride or enlarge image.size_hw"
             )
-        return cls(size, (-(-height // stride), -(-width // stride)), (channels, stride, stride), (height, width))
+        layout = cls(size, (-(-height // stride), -(-width // stride)), (channels, stride, stride), (height, width))
+        if layout.size > LARGEST_SIZE:
+            raise ConfigError(
+                f"network.latent is map with network.latent_size {size} at each of {layout.places} places, which makes "
+                f"{layout.size} numbers, more than {LARGEST_SIZE}; lower the size or raise network.latent_stride"
+            )
+        return layout
 
     @property
     def is_map(self) -> bool:

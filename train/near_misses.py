@@ -34,9 +34,9 @@ _LARGEST_SHARE = 0.01
 _BETAS, _WEIGHT_DECAY = (0.5, 0.99), 0.01
 _MAPS_AT_ONCE = 32
 _KEPT = 5
-"""Every so many images one is kept, to standardise the discriminator's map on what it was not trained on."""
+"""One of so many images is kept, to standardise the discriminator's map on what it was not trained on."""
 
-DRAWN_AT_MOST, DRAWN_ON_EACH = 600, 12
+DRAWN_AT_MOST = 400
 """Drawn defects that a discriminator is trained on: the backbone sees each once."""
 
 _OUTSIDE = 2.0
@@ -174,6 +174,8 @@ def near_misses_of(
         latent_deviation: (D,) of the prior.
     """
     others = pcas.others(drawn.x.numpy())
+    if not np.isin(drawn.image, groups).all():
+        raise ValueError("defects are drawn on images that are not among the maps; draw them on those of the maps")
     residuals, of_drawn = np.empty(maps.shape, np.float16), np.empty(drawn.x.shape, np.float16)
     for fold in pcas.folds(size):
         residuals[fold.left_out] = fold.residuals(fold.left_out, size)

@@ -62,12 +62,7 @@ class Pyramid:
 
     @property
     def top_hw(self) -> tuple[int, int]:
-        """Size that stride-2 convolutions leave of the image: an odd row or column is dropped.
-
-        With a map of latents none is: the image is enlarged first.
-        """
-        if self.latent_stride is not None:
-            return self.base_hw
+        """Size that stride-2 convolutions leave of the image: an odd row or column is dropped."""
         height, width = self.size_hw
         return height >> self.levels, width >> self.levels
 

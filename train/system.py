@@ -23,7 +23,7 @@ from ganspect.train.distance import Distance
 from ganspect.train.drawing import DrawnMaps
 from ganspect.train.latents import LatentLayout
 from ganspect.train.linear_path import LARGEST_SAMPLE, let_convolutions_start_near_zero, start_at_pca
-from ganspect.train.near_misses import DRAWN_AT_MOST, DRAWN_ON_EACH, fit_discriminator, near_misses_of
+from ganspect.train.near_misses import DRAWN_AT_MOST, fit_discriminator, near_misses_of
 from ganspect.train.pca_path import PcaPath
 from ganspect.train.representation import Representation
 from ganspect.train.settings import TrainingSettings
@@ -131,8 +131,8 @@ class TrainingImages(Protocol):
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` of x and the images that they are of, (M,channels,H,W) in [-1, 1]."""
 
-    def drawn(self, most: int, each_at_most: int) -> DrawnMaps:
-        """Return at most `most` of x with defects drawn on them, and so many of an image at most."""
+    def drawn(self, images: int, most: int) -> DrawnMaps:
+        """Return at most `most` of x with defects drawn on them, on the first `images` images of `views`."""
 
 
 class System(nn.Module, ABC):
@@ -222,9 +222,10 @@ class System(nn.Module, ABC):
             size, weighing = self.recipe.network.latent_size, self.recipe.score.weighing or "plain"
             self.distance.set(cross_fitted_weights(pcas, size, weighing))
             if self.distance.discriminator is not None and self.recipe.discriminator is not None:
+                self.eval()
                 near_misses = near_misses_of(
                     *(self.distance, pcas, size, views.numpy(), images.image_of(index).numpy()),
-                    images.drawn(DRAWN_AT_MOST, DRAWN_ON_EACH),
+                    images.drawn(len(set(index.tolist())), DRAWN_AT_MOST),
                     *(self.generator, self.latent_deviation),
                 )
                 fit_discriminator(self.distance.discriminator, near_misses, self.recipe.discriminator, self.recipe.seed)

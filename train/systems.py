@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ganspect.block_pca import require_small_blocks
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.scoring import SCORES, number_of_largest
@@ -13,6 +14,7 @@ from ganspect.train.anogan import Anogan
 from ganspect.train.egbad import Egbad
 from ganspect.train.fanogan import Fanogan
 from ganspect.train.ganomaly import Ganomaly
+from ganspect.train.latents import LatentLayout
 from ganspect.train.linear import Linear
 from ganspect.train.representation import map_shape
 from ganspect.train.system import System
@@ -54,8 +56,10 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
             raise ConfigError(
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
-    _require_discriminator(recipe, system_type, path)
-    _require_a_use_of_the_choice(recipe, system_type, path)
+    _require_views(recipe, system_type, path)
+    for section in ("choice", "discriminator"):
+        _require_a_use(section, recipe, system_type, path)
+    _require_possible_latents(recipe, system_type)
     _require_few_enough_to_trim(recipe, path)
     if recipe.mode == "encoder" and not system_type.has_encoder(recipe):
         raise ConfigError(
@@ -69,7 +73,7 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
     return recipe
 
 
-def _require_discriminator(recipe: Recipe, system_type: type[System], path: Path) -> None:
+def _require_views(recipe: Recipe, system_type: type[System], path: Path) -> None:
     search, views = recipe.search, system_type.views
     if search.feature_weight and search.discrimination == "features" and "features" not in views:
         raise ConfigError(
@@ -92,21 +96,31 @@ def _require_few_enough_to_trim(recipe: Recipe, path: Path) -> None:
     if count >= _LARGEST_TOP:
         possible = math.floor(1000 * (_LARGEST_TOP - 1) / places) / 1000
         raise ConfigError(
-            f"{path}: search.trimmed_share is {share}, {count} of {places} places, but TensorRT can leave out fewer "
-            f"than {_LARGEST_TOP}; lower it to {possible} or less"
+            f"{path}: search.trimmed_share is {share}, {count} of {places} places, but TensorRT can leave out at "
+            f"most {_LARGEST_TOP - 1}; lower it to {possible} or less"
         )
 
 
-def _require_a_use_of_the_choice(recipe: Recipe, system_type: type[System], path: Path) -> None:
-    if recipe.choice is None:
+def _require_possible_latents(recipe: Recipe, system_type: type[System]) -> None:
+    """Raise a ConfigError where a latent of the recipe, or one that it may choose, cannot be, before any work."""
+    for kind in {recipe.network.latent, *(recipe.choice.latents if recipe.choice else ())}:
+        network = recipe.network.model_copy(update={"latent": kind})
+        layout = LatentLayout.of(recipe.model_copy(update={"network": network}))
+        if layout.stride is not None and system_type.starts_at_pca(recipe):
+            require_small_blocks(layout.block_chw[0], layout.stride)
+
+
+def _require_a_use(section: str, recipe: Recipe, system_type: type[System], path: Path) -> None:
+    if getattr(recipe, section) is None:
         return
+    purpose = {"choice": "decides how weighed_residual is taken", "discriminator": "corrects weighed_residual"}[section]
     if "weighed_residual" not in (recipe.score.search, recipe.score.encoder, system_type.paper_score):
         raise ConfigError(
-            f"{path}: choice decides how weighed_residual is taken, but the recipe deploys {recipe.score.search}; "
-            "set score.search to weighed_residual, or leave choice out"
+            f"{path}: {section} {purpose}, but the recipe deploys {recipe.score.search}; "
+            f"set score.search to weighed_residual, or leave {section} out"
         )
     if not system_type.starts_at_pca(recipe):
         raise ConfigError(
-            f"{path}: choice decides the size of a PCA, but {system_type.name} starts at none by this recipe; name a "
-            "backbone, set network.linear_path, or leave choice out"
+            f"{path}: {section} is about what a PCA leaves, but {system_type.name} starts at none by this recipe; name "
+            f"a backbone, set network.linear_path, or leave {section} out"
         )

@@ -190,7 +190,8 @@ SCORES: Mapping[str, Score] = {
     ),
     "residual_peak": Score("mean of the largest 0.2% of |x - G(z) smoothed twice over 3x3|", _residual_peak, _IMAGE),
     "weighed_residual": Score(
-        "mean of the largest share of (x - G(z))ᵀ Σ⁻¹ (x - G(z)) over places, Σ the covariance of normal residuals",
+        "mean of the largest share of d = (x - G(z))ᵀ Σ⁻¹ (x - G(z)) over places, Σ that of normal residuals; "
+        "d less the image's level and corrected by a discriminator of places where the recipe says so",
         _weighed_residual,
         frozenset({"distance"}),
     ),

@@ -113,7 +113,16 @@ def test_what_a_map_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="mnist' has latents that are vectors"):
         recipe_of("egbad", size_hw=(28, 28), network={"layout": "mnist"})
     with pytest.raises(ConfigError, match=r"latent_stride 16, which needs images of at least 32x32, not 28x40"):
-        LatentLayout.of(recipe_of(size_hw=(28, 40), network={"latent_stride": 16}))
-    in_features = recipe_of(size_hw=(64, 64), network={"latent_stride": 8}, backbone={})
+        recipe_of(size_hw=(28, 40), network={"latent_stride": 16})
     with pytest.raises(ConfigError, match=r"feature maps of at least 16x16, not 8x8; lower the stride"):
-        LatentLayout.of(in_features)
+        recipe_of(size_hw=(64, 64), network={"latent_stride": 8}, backbone={})
+    with pytest.raises(ConfigError, match=r"blocks of at most 4096 values; 64 channels and network.latent_stride 16"):
+        recipe_of(size_hw=(512, 512), network={"latent_stride": 16}, backbone={})
+    with pytest.raises(ConfigError, match=r"latent_size 128 at each of 16384 places, which makes 2097152 numbers"):
+        recipe_of(size_hw=(512, 512), network={"latent_stride": 4, "latent_size": 128})
+
+
+def test_a_map_that_may_be_chosen_must_be_possible() -> None:
+    choice = {"choice": {"latents": ["vector", "map"]}, "score": {"search": "weighed_residual", "encoder": "fanogan"}}
+    with pytest.raises(ConfigError, match=r"feature maps of at least 16x16, not 8x8"):
+        recipe_of(size_hw=(64, 64), network={"latent": "vector", "latent_stride": 8}, backbone={}, **choice)

@@ -17,11 +17,12 @@ from ganspect.scoring import auroc
 from ganspect.train.batches import Batches
 from ganspect.train.discriminator import PlaceDiscriminator
 from ganspect.train.distance import Distance
-from ganspect.train.drawing import DrawnMaps, draw_on
+from ganspect.train.drawing import DrawnMaps, kinds_in_turn
 from ganspect.train.latents import LatentLayout
 from ganspect.train.near_misses import NearMisses, fit_discriminator, near_misses_of
 from ganspect.train.pca_path import PcaPath
-from ganspect.train.systems import parse_recipe
+from ganspect.train.run import build_system
+from ganspect.train.systems import SYSTEMS, parse_recipe
 
 CHANNELS, SIDE, SIZE = 6, 8, 3
 NEGATIVES: tuple[Negative, ...] = ("drawn", "noise", "pasted", "generated", "ascent")
@@ -152,18 +153,61 @@ def test_images_and_kinds_can_be_left_out() -> None:
     assert len(kinds.drawn) == len(kinds.drawn_images) == len(kinds.drawn_kinds) == 8
 
 
-def test_every_kind_is_drawn_in_turn_and_known() -> None:
-    recipe = recipe_of()
+@pytest.mark.parametrize("count", [1, 4, 6, 12])
+def test_every_image_gets_every_kind_before_one_comes_again(count: int) -> None:
+    """Were one kind drawn on one image only, a discriminator could tell it by the image."""
     random = np.random.default_rng(0)
-    images = [np.clip(random.normal(128, 20, (64, 64, 1)), 0, 255).astype(np.uint8) for _ in range(4)]
-    batches = Batches(images, (64, 64), recipe.data, 0)
-    found = batches.drawn(30, 12)
-    assert found.x.shape == (30, 1, 64, 64)
-    assert set(found.kinds) == set(KINDS)
-    assert np.bincount(found.image).tolist() == [8, 8, 7, 7] or len(set(found.image.tolist())) == 4
-    assert len(batches.drawn(1000, 3).kinds) == 12
-    again, _ = draw_on(batches, batches.to_draw_on(30, 12), lambda image: image, 0, each_kind=True)
-    assert torch.equal(again, found.x)
+    images = [np.clip(random.normal(128, 20, (64, 64, 1)), 0, 255).astype(np.uint8) for _ in range(count)]
+    batches = Batches(images, (64, 64), recipe_of().data, 0)
+    index = batches.to_draw_on(count, 1000)
+    assert np.bincount(index.numpy()).tolist() == [12] * count
+    kinds = np.array(kinds_in_turn(index))
+    assert all(len(set(kinds[index.numpy() == image][:6])) == 6 for image in range(count))
+    found = batches.drawn(count, 30)
+    assert found.x.shape == (min(30, 12 * count), 1, 64, 64)
+    assert len(found.kinds) == len(found.image) == len(found.x)
+    assert torch.equal(batches.drawn(count, 30).x, found.x)
+    assert set(batches.drawn(1, 30).image.tolist()) == {int(index[0])}
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_images_that_hardly_vary_leave_finite_scores(count: int, noise: float) -> None:
+    """Where nothing varies, everything else is infinitely far: it is a large number, and no worse."""
+    recipe = parse_recipe(
+        {
+            "system": "linear",
+            "image": {"size_hw": [32, 32]},
+            "network": {"latent_size": 2},
+            "search": {"feature_weight": 0},
+            "discriminator": {"steps": 3, "width": 4, "batch_size": 2},
+        },
+        Path("a.yaml"),
+    )
+    random = np.random.default_rng(0)
+    texture = random.integers(60, 200, (32, 32, 1))
+    images = [np.clip(texture + random.normal(0, noise, texture.shape), 0, 255).astype(np.uint8) for _ in range(count)]
+    system = build_system(recipe, SYSTEMS["linear"])
+    system.begin(Batches(images, (32, 32), recipe.data, 0))
+    for x in (torch.full((1, 1, 32, 32), -1.0), torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)):
+        reconstruction = system.generator(system.encode(x))
+        assert torch.isfinite(system.encoder_score(x)).all()
+        assert torch.isfinite(system.heat_map(x, reconstruction)).all()
+
+
+def test_defects_on_images_that_are_no_maps_are_an_error() -> None:
+    near, drawn = near_misses(recipe_of(), 8), DrawnMaps(maps(3, 1), np.array([0, 1, 99]), ["spot", "blur", "shade"])
+    pcas = pcas_of(near.x.float().numpy(), near.images, None)
+    with pytest.raises(ValueError, match="not among the maps"):
+        near_misses_of(near.distance, pcas, 2, near.x.float().numpy(), near.images, drawn, lambda z: z, torch.ones(2))
+
+
+def test_a_discriminator_needs_something_to_correct() -> None:
+    content = {"system": "fanogan", "backbone": {}, "discriminator": {}, "score": {"encoder": "fanogan"}}
+    with pytest.raises(ConfigError, match=r"discriminator corrects weighed_residual, but the recipe deploys resid"):
+        parse_recipe(content, Path("a.yaml"))
+    with pytest.raises(ConfigError, match=r"discriminator is about what a PCA leaves, but fanogan starts at none"):
+        parse_recipe({**content, "backbone": None, "score": {"search": "weighed_residual"}}, Path("a.yaml"))
 
 
 def test_negatives_that_do_not_exist_are_refused() -> None:
