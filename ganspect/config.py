@@ -170,7 +170,7 @@ class SearchSettings(Section):
         discrimination: what λ weighs: the distance of `features`, or `fooling` the discriminator.
         residual: what of the residual is descended: `absolute`, its mean; `huber`, the same but smooth near 0;
             `trimmed`, without the places where it is largest, which a defect may be; `weighed`, its length at each
-            place weighed as `score.weighing` says, which is what `weighed_residual` scores.
+            place weighed as `score.weighing` says, of which `weighed_residual` takes the largest.
         huber_delta: where `huber` and `weighed` turn from square to linear; for `huber` in deviations of the values of
             x, for `weighed` in deviations of normal residuals.
         trimmed_share: of the places, those with the largest residual, that `trimmed` leaves out, anew in each step.
