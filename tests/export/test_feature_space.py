@@ -45,7 +45,11 @@ RGB = ("image.channels=3", "image.size_hw=[48,64]")
 MAPS = ("network.latent=map", "network.latent_stride=2", "image.size_hw=[56,72]")
 """Latents of two places a block: 7x9 places of x are 4x5 blocks, the last of each row and column cut."""
 TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
-    "anogan": ("anogan", (*GAN, *NO_ENCODER, "search.residual=huber"), GRAPHS - {"encoder", "score"} | {"features"}),
+    "anogan, map": (
+        "anogan",
+        (*GAN, *NO_ENCODER, *MAPS, "search.residual=huber"),
+        GRAPHS - {"encoder", "score"} | {"features"},
+    ),
     "anogan, encoder": ("anogan", (*GAN, *ENCODER, *WEIGHED, "search.feature_weight=0.1"), GRAPHS | {"features"}),
     "fanogan, rgb": (
         "fanogan",
@@ -75,7 +79,6 @@ TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
         GRAPHS | {"features"},
     ),
     "linear": ("linear", RGB, GRAPHS),
-    "anogan, map": ("anogan", (*GAN, *NO_ENCODER, *MAPS), GRAPHS - {"encoder", "score"} | {"features"}),
     "fanogan, map, rgb": (
         "fanogan",
         (*GAN, *ENCODER, *WEIGHED, *RGB, *MAPS, "training.gan.critic_steps=1", "search.feature_weight=0.1"),
@@ -91,7 +94,6 @@ TRAINED: Mapping[str, tuple[str, tuple[str, ...], set[str]]] = {
         ("training.bottleneck.steps=2", "training.bottleneck.batch_size=4", *WEIGHED, *MAPS, "score.encoder=paper"),
         GRAPHS | {"features"},
     ),
-    "linear, map": ("linear", MAPS, GRAPHS),
 }
 """What each system is trained with on top of `FEATURE_SPACE`, and its graphs beside those of feature space."""
 
