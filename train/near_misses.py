@@ -241,8 +241,9 @@ def fit_discriminator(
     optimizer = torch.optim.AdamW(
         discriminator.parameters(), settings.learning_rate, _BETAS, weight_decay=_WEIGHT_DECAY
     )
+    warming_up = min(0.9, max(0.1, 2 / settings.steps))  # of one step or less, PyTorch would divide by zero
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=warming_up
     )
     for step in range(settings.steps):
         random = random_for(seed, "discriminator", step)

@@ -122,6 +122,15 @@ def test_it_can_be_trained_against_each(negatives: list[Negative]) -> None:
     assert all(np.isfinite(one).all() for one in scores(near, 1))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 11])
+def test_any_number_of_steps_can_be_trained(steps: int) -> None:
+    recipe = recipe_of(steps=steps, batch_size=2, width=4)
+    near = near_misses(recipe, 10)
+    assert near.distance.discriminator is not None
+    fit_discriminator(near.distance.discriminator, near, recipe.discriminator or DiscriminatorSettings(), 0)
+    assert torch.isfinite(near.distance.discriminator.own).all()
+
+
 def test_the_same_seed_trains_the_same() -> None:
     recipe = recipe_of(steps=5)
     states = []
