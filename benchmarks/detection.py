@@ -214,9 +214,9 @@ def read_results(suites: Mapping[str, Suite], folder: Path) -> dict[str, list[di
     return {name: of_suite(name) for name in suites}
 
 
-def read_misjudged() -> dict[str, Any] | None:
-    """Return the committed result of benchmarks/misjudged.py, if there is one."""
-    path = ROOT / "benchmarks/results/misjudged.json"
+def read_committed(name: str) -> dict[str, Any] | None:
+    """Return the committed result of another benchmark, such as `misjudged`, if there is one."""
+    path = ROOT / f"benchmarks/results/{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
@@ -269,7 +269,8 @@ def main(arguments: Sequence[str]) -> int:
             _run_and_print(given)
         if given.page:
             folder = ROOT / "benchmarks/results/detection"
-            found = results_page(suites, read_results(suites, folder), read_misjudged())
+            others = (read_committed(name) for name in ("misjudged", "peers"))
+            found = results_page(suites, read_results(suites, folder), *others)
             write_atomically(PAGE, found.encode())
     except GanspectError as error:
         print(f"detection: {error}", file=sys.stderr)

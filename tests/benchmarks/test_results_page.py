@@ -8,12 +8,13 @@ RESULTS = ROOT / "benchmarks/results/detection"
 
 
 def test_the_page_is_what_the_committed_results_say():
-    from detection import read_misjudged, read_results
+    from detection import read_committed, read_results
     from results_page import PAGE, results_page
     from suites import read_suites
 
     suites = read_suites()
-    assert PAGE.read_text(encoding="utf-8") == results_page(suites, read_results(suites, RESULTS), read_misjudged()), (
+    others = (read_committed(name) for name in ("misjudged", "peers"))
+    assert PAGE.read_text(encoding="utf-8") == results_page(suites, read_results(suites, RESULTS), *others), (
         "docs/results.md differs; run: python benchmarks/detection.py --page"
     )
 
