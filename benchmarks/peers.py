@@ -118,7 +118,7 @@ class Comparison:
 
     def _tried(self, name: str, what: str, make: Callable[[], list[Candidate]]) -> list[Candidate]:
         """Return what is made; where that fails, record the reason and return nothing."""
-        self._say(name)
+        self._say(name if what == "model" else f"{name}, {what}")
         try:
             made = make()
         except InstallError:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Environment:
     def variables(self) -> dict[str, str]:
         """Return the variables of a process in it: this checkout's code first, and no hub is asked for anything."""
         paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
-        return {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1"}
 
     def run(self, arguments: Sequence[str], *, log: Path, limit_s: float | None = None) -> float:
         """Run its interpreter; the output goes into a file, and the working folder is that of the file.
@@ -123,7 +124,8 @@ class Environment:
             raise StepError(f"'{what}' ended with status {code}: {last_line(log)}; {log} has the rest")
         return time.perf_counter() - begin
 
-    def installed(self, needs: Sequence[str]) -> Installed:
+    @cache  # noqa: B019  # there are two environments, and what stands in them stays
+    def installed(self, needs: tuple[str, ...]) -> Installed:
         """Return what stands in it for some requirements.
 
         Raises:
@@ -182,6 +184,11 @@ class Environments:
             _call(log, [str(environment.python), "-m", "pip", "install", *options, *arguments], name)
 
         install(pip)
+        # Byte code is made once: a process that has to compile PyTorch starts seconds later. What is for other versions
+        # of Python does not compile, which is no matter.
+        command = [str(environment.python), "-m", "compileall", "-q", "-q", "-j", "0", str(environment.folder / "lib")]
+        with log.open("a", encoding="utf-8") as out:
+            subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
         write_atomically(environment.folder / _INSTALLED, content)
         return environment
 

@@ -237,7 +237,7 @@ def test_a_bundle_is_timed_on_frames_that_clear_at_the_start(tmp_path: Path, mvt
 
 
 def test_what_is_installed_is_counted_with_all_that_it_needs():
-    installed = here().installed(["scikit-learn"])
+    installed = here().installed(("scikit-learn",))
     assert {"scikit-learn", "numpy", "scipy", "joblib"} <= set(installed.versions)
     assert "torch" not in installed.versions
     assert installed.bytes > 10_000_000
@@ -256,7 +256,7 @@ def test_what_is_missing_or_fails_in_an_environment_is_said(tmp_path: Path):
     from peering.environments import InstallError, StepError
 
     with pytest.raises(InstallError, match="lacks no-such-package"):
-        here().installed(["no-such-package"])
+        here().installed(("no-such-package",))
     with pytest.raises(StepError, match=r"ended with status 3: so it goes; .*log\.txt has the rest"):
         here().run(["-c", "print('so it goes'); raise SystemExit(3)"], log=tmp_path / "log.txt")
     with pytest.raises(StepError, match=r"took more than 0 s, and was ended"):
