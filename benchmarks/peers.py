@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -225,10 +226,12 @@ class Comparison:
         """Time models in rounds, the reference among them, and write their rows."""
         timed = {one.key: one for one in missing} | ({} if reference is None else {reference.key: reference})
         self._say(f"latency of {len(timed)} models")
+        folder = self._work / "latency"
+        shutil.rmtree(folder, ignore_errors=True)  # anomalib's inferencer keeps compiled models there
         with ExitStack() as opened:
             processes = {}
             for key, one in timed.items():
-                log = self._work / "latency" / f"{key.name}-{key.runner}-{key.backend}-{key.precision}.txt"
+                log = folder / f"{key.name}-{key.runner}-{key.backend}-{key.precision}.txt"
                 process = opened.enter_context(MeasuringProcess(one.environment, one.module, log=log))
                 try:
                     process.ask("open", **one.opened_with)
