@@ -70,8 +70,13 @@ def figures_of(split: Split, judged: Path) -> Figures:
 
 
 def _pixel(split: Split, maps: Array) -> Mapping[str, Any] | None:
-    """Judge maps (n,h,w), enlarged to their frames as ganspect's are, by masks; None where there are none."""
+    """Judge maps (n,h,w), enlarged to their frames as ganspect's are, by masks; None where there are none.
+
+    All are first brought to one scale, on which the largest value is the highest level: figures do not depend on it,
+    but beyond the levels all pixels would be alike.
+    """
     table, labels = PixelTable(DEVIATION_LEVELS), []
+    maps = maps * (DEVIATION_LEVELS[-1] / max(maps.max(), np.finfo(np.float32).tiny))
     for sample, anomaly_map in zip(split.samples, maps, strict=True):
         if sample.label == 0 or sample.read_mask is not None:
             heat_map = stitch(anomaly_map[None], to_tiles(sample.read(), split.grid))

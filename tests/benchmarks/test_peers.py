@@ -133,6 +133,9 @@ def test_figures_are_those_of_ganspects_own_metrics(tmp_path: Path, mvtec_folder
     assert figures.pixel_auroc > 0.97
     assert figures.aupro is not None
     assert figures.aupro > 0.9
+    np.savez(tmp_path / "scores.npz", scores=scores, maps=np.float32(3000) + 2000 * maps)
+    far_off = figures_of(split, tmp_path / "scores.npz")
+    assert (far_off.pixel_auroc, far_off.aupro) == pytest.approx((figures.pixel_auroc, figures.aupro), abs=0.01)
     np.savez(tmp_path / "scores.npz", scores=scores)
     assert figures_of(split, tmp_path / "scores.npz").pixel_auroc is None
     for wrong in (scores[1:], np.where(scores == 2, np.nan, scores)):
