@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from peering.catalogue import DATA_SETS, OURS, PEERS, settings
+from peering.catalogue import DATA_SETS, OURS, PEERS, THREADS, settings
 from tables import markdown
 
 from ganspect.errors import OutputError
@@ -59,9 +59,8 @@ def peers_section(content: Mapping[str, Any]) -> str:
 
 
 def _head(content: Mapping[str, Any]) -> str:
-    settings = content["settings"]
-    about = "\n".join(f"- {title_of(name)}: {text}" for name, text in settings["peers"].items())
-    return _HEAD.format(version=content["versions"]["anomalib"]["anomalib"], threads=settings["threads"], about=about)
+    about = "\n".join(f"- {peer.title}. {peer.about}" for peer in PEERS.values())
+    return _HEAD.format(version=content["versions"]["anomalib"]["anomalib"], threads=THREADS, about=about)
 
 
 def _smoke(content: Mapping[str, Any]) -> str:

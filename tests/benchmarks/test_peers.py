@@ -402,6 +402,9 @@ def test_the_section_has_every_model_and_what_failed(tmp_path: Path):
 
     page = peers_section(rows_in(tmp_path).content)
     assert "## Beside anomalib" in page
+    assert "as anomalib 2.7.0 has them" in page
+    assert "on 2 threads" in page
+    assert "- PatchCore, 1%. The same with a hundredth of all patches" in page
     assert "| model | magtile |\n|---|---|\n| ganspect, linear | 0.983 |\n| PaDiM | 0.910 |" in page
     assert "| ganspect, linear | 0.970 / 0.970 |" in page
     assert "| ganspect, linear | ganspect, openvino bf16 | 5.0 / 5.0, 0.12× |" in page
