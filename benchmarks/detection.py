@@ -45,7 +45,7 @@ KEPT = (
 """Keys of metrics.json that a result holds."""
 
 
-BESIDE = ("misjudged", "robust_search", "negatives")
+BESIDE = ("misjudged", "robust_search", "negatives", "peers")
 """Other benchmarks whose committed results the page has, in the order of `results_page`."""
 
 
@@ -235,8 +235,8 @@ def read_results(suites: Mapping[str, Suite], folder: Path) -> dict[str, list[di
     return {name: of_suite(name) for name in suites}
 
 
-def read_result(name: str) -> dict[str, Any] | None:
-    """Return the committed result of another benchmark, if there is one."""
+def read_committed(name: str) -> dict[str, Any] | None:
+    """Return the committed result of another benchmark, such as `misjudged`, if there is one."""
     path = ROOT / f"benchmarks/results/{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -290,7 +290,7 @@ def main(arguments: Sequence[str]) -> int:
             _run_and_print(given)
         if given.page:
             folder = ROOT / "benchmarks/results/detection"
-            found = results_page(suites, read_results(suites, folder), *map(read_result, BESIDE))
+            found = results_page(suites, read_results(suites, folder), *map(read_committed, BESIDE))
             write_atomically(PAGE, found.encode())
     except GanspectError as error:
         print(f"detection: {error}", file=sys.stderr)

@@ -26,7 +26,9 @@ from columns import (
     title_of,
     which,
 )
+from peers_page import peers_section
 from suites import ROOT, Suite
+from tables import markdown
 
 PAGE = ROOT / "docs/results.md"
 _HEAD = """# Detection: what the systems reach
@@ -64,6 +66,7 @@ def results_page(
     misjudged: Result | None = None,
     robust: Result | None = None,
     negatives: Result | None = None,
+    peers: Result | None = None,
 ) -> str:
     """Return the page as Markdown.
 
@@ -73,14 +76,17 @@ def results_page(
         misjudged: what benchmarks/misjudged.py found; stands in the section that has its data set and no other.
         robust: what benchmarks/robust_search.py found.
         negatives: what benchmarks/negatives.py found.
+        peers: what benchmarks/peers.py found; the last section.
     """
     shown = {name: made[name] for name, suite in suites.items() if suite.published and made[name]}
     whole = {name: results for name, results in shown.items() if len(results) == len(list(suites[name].runs()))}
     glance_table = _at_a_glance({suites[name].title: results for name, results in whole.items()})
     sections = [_section(name, suites[name], results, misjudged) for name, results in shown.items()]
-    searches = "" if robust is None else _losses(robust)
-    discriminators = "" if negatives is None else _negatives(negatives)
-    return "\n".join(part for part in [_HEAD, glance_table, *sections, discriminators, searches] if part)
+    beside = [
+        "" if found is None else section(found)
+        for found, section in ((negatives, _negatives), (robust, _losses), (peers, peers_section))
+    ]
+    return "\n".join(part for part in [_HEAD, glance_table, *sections, *beside] if part)
 
 
 def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
@@ -93,7 +99,7 @@ def _at_a_glance(made: Mapping[str, list[Result]]) -> str:
             name = f"[{title}](#{_anchor(title)})" + (f": {source}" if len(sources) > 1 else "")
             rows.append([name, *glance(of_source, systems)])
     heads = ["AUROC", "linear", "AnoGAN", "f-AnoGAN", "EGBAD", "GANomaly", "PCA, same score", "PCA", "mean intensity"]
-    return "## At a glance\n\n" + _markdown(heads, rows) if rows else ""
+    return "## At a glance\n\n" + markdown(heads, rows) if rows else ""
 
 
 def _losses(robust: Result) -> str:
@@ -109,7 +115,7 @@ def _losses(robust: Result) -> str:
             rows.append([source, tested, loss, *figures])
     first = next(iter(robust["losses"]))
     heads = ["data", "normal, drawn", "search.residual", "AUROC of drawn", "over the encoder", f"over {first}"]
-    return f"{_LOSSES_HEAD}\n{_markdown(heads, rows)}"
+    return f"{_LOSSES_HEAD}\n{markdown(heads, rows)}"
 
 
 def _negatives(found: Result) -> str:
@@ -121,7 +127,7 @@ def _negatives(found: Result) -> str:
         figures = [(one["negatives"].get(sort), one["without"]) for one in of_source.values()]
         cells = ["–" if value is None else f"{value:.3f} ({value - without:+.3f})" for value, without in figures]
         rows.append([sort.replace(",", ", "), *cells])
-    return f"{_NEGATIVES_HEAD}\n{_markdown(['negatives', *of_source], rows)}"
+    return f"{_NEGATIVES_HEAD}\n{markdown(['negatives', *of_source], rows)}"
 
 
 _NEGATIVES_HEAD = """## What a discriminator of places is trained against
@@ -220,7 +226,7 @@ def _settings(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _table(columns: Mapping[str, Column], groups: Sequence[Sequence[Result]]) -> str:
-    return _markdown(list(columns), [[cell(group) for cell in columns.values()] for group in groups])
+    return markdown(list(columns), [[cell(group) for cell in columns.values()] for group in groups])
 
 
 def _by_data(results: Sequence[Result]) -> str:
@@ -235,7 +241,7 @@ def _by_data(results: Sequence[Result]) -> str:
         return spread([result for result in results if result["data"] == source], image("pca", "auroc"))
 
     rows = [[source, *(cell(title, source) for title in titles), pca(source)] for source in data]
-    return _markdown(["data", *(f"`{title}`" for title in titles), "PCA"], rows)
+    return markdown(["data", *(f"`{title}`" for title in titles), "PCA"], rows)
 
 
 def _kinds(results: Sequence[Result]) -> str:
@@ -243,7 +249,7 @@ def _kinds(results: Sequence[Result]) -> str:
     groups = [group for group in groups_of(results) if len(data_of(group)) == 1]
     names = sorted({kind for group in groups for result in group for kind in result.get("kinds", {})})
     rows = [[name, *(kind_figures(group, name) for group in groups)] for name in names]
-    return _markdown(["kind", *(f"`{title_of(group[0])}`, {which(group)}" for group in groups)], rows) if rows else ""
+    return markdown(["kind", *(f"`{title_of(group[0])}`, {which(group)}" for group in groups)], rows) if rows else ""
 
 
 _FEATURES_HEAD = (
@@ -268,7 +274,7 @@ def _scores(results: Sequence[Result]) -> str:
         return f"{text} ({start})" if mode_of(group[0]) == "search" else text
 
     heads = [f"`{title_of(group[0])}`, {which(group)}" for group in groups]
-    return _markdown(["score", *heads], [[f"`{name}`", *(cell(group, name) for group in groups)] for name in names])
+    return markdown(["score", *heads], [[f"`{name}`", *(cell(group, name) for group in groups)] for name in names])
 
 
 def _score(result: Result, name: str, where: str) -> float | None:
@@ -300,9 +306,7 @@ def _reported(suite: Suite) -> str:
         ]
         for entry in suite.reported
     ]
-    return "Reported by others, not measured here:\n\n" + _markdown(
-        ["system", "data", "AUROC", "AUPRC", "source"], rows
-    )
+    return "Reported by others, not measured here:\n\n" + markdown(["system", "data", "AUROC", "AUPRC", "source"], rows)
 
 
 def _footer(results: Sequence[Result]) -> str:
@@ -322,8 +326,3 @@ def _footer(results: Sequence[Result]) -> str:
 
 def _cores(count: int) -> str:
     return "1 core" if count == 1 else f"{count} cores"
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines) + "\n"

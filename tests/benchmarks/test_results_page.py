@@ -8,13 +8,13 @@ RESULTS = ROOT / "benchmarks/results/detection"
 
 
 def test_the_page_is_what_the_committed_results_say():
-    from detection import BESIDE, read_result, read_results
+    from detection import BESIDE, read_committed, read_results
     from results_page import PAGE, results_page
     from suites import read_suites
 
     suites = read_suites()
     made = read_results(suites, RESULTS)
-    assert PAGE.read_text(encoding="utf-8") == results_page(suites, made, *map(read_result, BESIDE)), (
+    assert PAGE.read_text(encoding="utf-8") == results_page(suites, made, *map(read_committed, BESIDE)), (
         "docs/results.md differs; run: python benchmarks/detection.py --page"
     )
 
