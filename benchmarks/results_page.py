@@ -107,7 +107,8 @@ def _losses(robust: Result) -> str:
     rows = []
     for source, found in robust["drawn_auroc"].items():
         tested = f"{found['images']}, {found['drawn']}"
-        source = f"{source} ({', '.join(f'{stage} {steps}' for stage, steps in found['training_steps'].items())} steps)"
+        trained = ", ".join(f"{stage} {steps}" for stage, steps in found["training_steps"].items())
+        source = f"{source} ({'; '.join([f'{trained} steps', *found['settings']])})"
         rows.append([source, tested, "none: the encoder alone", f"{found['encoder']:.3f}", "–", "–"])
         for number, (loss, search) in enumerate(found["searches"].items()):
             over_first = _between(search["less_first"]) if number else "–"

@@ -81,9 +81,9 @@ def compare(run: Path, more: Sequence[str], losses: Mapping[str, Sequence[str]] 
         losses: by name, as `LOSSES`.
 
     Returns:
-        `training_steps`: of the run, by stage; `images`, `drawn`: how many; `encoder`: its AUROC; `searches`: by the
-        loss's name its `auroc` and the paired 95% intervals of what it is over the encoder (`less_encoder`) and over
-        the first loss (`less_first`).
+        `training_steps`: of the run, by stage; `settings`: `more`; `images`, `drawn`: how many; `encoder`: its AUROC;
+        `searches`: by the loss's name its `auroc` and the paired 95% intervals of what it is over the encoder
+        (`less_encoder`) and over the first loss (`less_first`).
     """
     found: dict[str, Judged] = {}
     for name, settings in losses.items():
@@ -94,6 +94,7 @@ def compare(run: Path, more: Sequence[str], losses: Mapping[str, Sequence[str]] 
     encoder, plain = first.scores["encoder"], first.scores["search"]
     return {
         "training_steps": load_run(run).training.steps,
+        "settings": list(more),
         "images": len(encoder[0]),
         "drawn": len(encoder[1]),
         "encoder": auroc(*encoder),

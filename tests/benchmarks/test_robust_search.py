@@ -51,7 +51,7 @@ def test_a_run_is_exported_with_another_loss_and_left_as_it_is(features_run: Pat
 @pytest.mark.usefixtures("judged")
 def test_figures_are_written_with_paired_intervals_and_those_of_other_data_stay(tiny_run: Path, tmp_path: Path) -> None:
     run = ["--run", str(tiny_run), "--out", str(tmp_path)]
-    assert robust_search.main(["--only", "aliens", *run]) == 0
+    assert robust_search.main(["--only", "aliens", *run, "--set", "search.steps=20"]) == 0
     written = json.loads((tmp_path / "robust_search.json").read_text())
     found = written["drawn_auroc"]["aliens"]
     assert (found["images"], found["drawn"]) == (12, 64)
@@ -64,7 +64,7 @@ def test_figures_are_written_with_paired_intervals_and_those_of_other_data_stay(
     written = json.loads((tmp_path / "robust_search.json").read_text())
     assert list(written["drawn_auroc"]) == ["aliens", "elpv:mono"]
     page = results_page({}, {}, robust=written)
-    tested = "aliens (gan 30, encoder 30 steps) | 12, 64"
+    tested = "aliens (gan 30, encoder 30 steps; search.steps=20) | 12, 64"
     assert f"| {tested} | none: the encoder alone | {found['encoder']:.3f} | – | – |" in page
     assert f"| {tested} | absolute | {found['encoder']:.3f} | +0.000 to +0.000 | – |" in page
     low, high = trimmed["less_first"]
