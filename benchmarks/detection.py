@@ -134,8 +134,10 @@ def _later_settings(recipe: Recipe) -> dict[str, Any]:
         later |= {"mode": True, "backbone": True, "choice": True, "score": {"weighing", "share", "relative"}}
     if recipe.discriminator is None:
         later |= {"discriminator": True}
-    if recipe.choice is not None and not recipe.choice.latents:
-        later |= {"choice": {"latents"}}
+    if recipe.score.relative == 0 and recipe.score.weighing is not None:
+        later |= {"score": {"relative"}}
+    if recipe.choice is not None and not recipe.choice.latents and recipe.choice.relatives == (0,):
+        later |= {"choice": {"latents", "relatives"}}
     if recipe.network.latent == "vector" and not (recipe.choice and recipe.choice.latents):
         later |= {"network": {"latent", "latent_stride"}}
     return later

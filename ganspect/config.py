@@ -97,7 +97,8 @@ class ChoiceSettings(Section):
             are left out; where all are, the largest possible size is taken, and said. Empty: the recipe's own.
         weighings: candidates for `score.weighing`.
         shares: candidates for `score.share`.
-        relatives: candidates for `score.relative`.
+        relatives: candidates for `score.relative`; only 0 unless more are given, since drawn defects are all of limited
+            extent and cannot show what it costs with larger ones.
         images: normal images that defects are drawn on, at most.
     """
 
@@ -105,7 +106,7 @@ class ChoiceSettings(Section):
     latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128)
     weighings: tuple[Weighing, ...] = Field(default=("place", "pooled", "plain"), min_length=1)
     shares: tuple[Share, ...] = Field(default=(0.01, 0.05), min_length=1)
-    relatives: tuple[Share, ...] = Field(default=(0.0, 0.5), min_length=1)
+    relatives: tuple[Share, ...] = Field(default=(0.0,), min_length=1)
     images: Annotated[int, Field(ge=8)] = 200
 
 

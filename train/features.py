@@ -22,7 +22,7 @@ from ganspect.train.drawing import DrawnMaps, Represent, draw_on, kinds_in_turn
 from ganspect.train.representation import Representation
 
 _IMAGES_AT_ONCE = 16
-_WHITENED_ON = 128
+_WHITENED_ON = 512
 """Training images that the whitening is fitted on at most: each gives some hundred places."""
 
 Maps = np.ndarray[Any, np.dtype[np.float16]]
