@@ -136,7 +136,7 @@ def _later_settings(recipe: Recipe) -> dict[str, Any]:
         later |= {"discriminator": True}
     if recipe.score.relative == 0 and recipe.score.weighing is not None:
         later |= {"score": {"relative"}}
-    if recipe.choice is not None and not recipe.choice.latents and recipe.choice.relatives == (0,):
+    if recipe.choice is not None and not recipe.choice.latents and not any(recipe.choice.relatives):
         later |= {"choice": {"latents", "relatives"}}
     if recipe.network.latent == "vector" and not (recipe.choice and recipe.choice.latents):
         later |= {"network": {"latent", "latent_stride"}}
