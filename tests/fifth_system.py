@@ -46,9 +46,9 @@ class Fifth(System):
         """Build the two networks."""
         super().__init__(recipe)
         self.recipe: FifthRecipe = recipe
-        pyramid, latent_size = Pyramid.of(recipe), recipe.network.latent_size
-        self.generator = Generator(pyramid, latent_size)
-        self.encoder = Encoder(pyramid, latent_size)
+        pyramid = Pyramid.of(recipe)
+        self.generator = Generator(pyramid, self.latent)
+        self.encoder = Encoder(pyramid, self.latent)
 
     @property
     def training_settings(self) -> TrainingSettings:

@@ -165,6 +165,6 @@ def test_a_new_bundle_replaces_an_older_one(tiny_bundle: Path, tiny_run: Path, t
 
 def test_the_latents_scale_is_that_of_the_prior() -> None:
     toy = Toy()
-    assert exporter.latent_record(toy).model_dump() == {"size": 128, "prior": "normal", "scale": 1.0}
+    assert exporter.latent_record(toy).model_dump() == {"size": 128, "grid_hw": None, "prior": "normal", "scale": 1.0}
     toy.latent_deviation[:64] = 7.0
     assert exporter.latent_record(toy).scale == 5.0  # the root of the mean of 49 and 1

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ganspect.errors import ConfigError
+from ganspect.train.latents import LatentLayout
 from ganspect.train.linear_path import LinearPath, start_at_pca
 from ganspect.train.networks import Encoder, Generator, Pyramid
 
@@ -18,7 +19,8 @@ def low_rank_images(count: int, rank: int) -> Tensor:
 
 def started(images: Tensor, latent_size: int) -> tuple[Generator, Encoder, Tensor]:
     torch.manual_seed(0)
-    generator, encoder = (kind(PYRAMID, latent_size, linear_path=True) for kind in (Generator, Encoder))
+    latent = LatentLayout.vector(latent_size, (1, 28, 28))
+    generator, encoder = (kind(PYRAMID, latent, linear_path=True) for kind in (Generator, Encoder))
     return generator, encoder, start_at_pca(generator, encoder, images)
 
 
@@ -53,5 +55,6 @@ def test_the_path_is_exact_under_autocast() -> None:
 
 
 def test_networks_without_a_linear_path_cannot_start_so() -> None:
+    latent = LatentLayout.vector(6, (1, 28, 28))
     with pytest.raises(ConfigError, match="linear_path"):
-        start_at_pca(Generator(PYRAMID, 6), Encoder(PYRAMID, 6), low_rank_images(8, 2))
+        start_at_pca(Generator(PYRAMID, latent), Encoder(PYRAMID, latent), low_rank_images(8, 2))
