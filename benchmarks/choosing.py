@@ -7,9 +7,7 @@ drawn against normal images that its choice ended with, in folds, so on images t
 Writes choosing.json. Seeds 0 and 1 are those that recipes are developed on.
 """
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,14 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganspect.files import require_writable, write_json
-from ganspect.runtime.machine import machine
+from drawn_sets import ROOT, SOURCES, compare, parser_of
 
-ROOT = Path(__file__).parents[1]
 RECIPE = "configs/linear_features.yaml"
-
-SOURCES = {"elpv:mono": [], "elpv:poly": [], "magtile": [], "aliens": ["image.channels=3"]}
-"""Data sets, a folder's name being looked for in the data folder, and what they need."""
 
 CANDIDATES = {
     "as it is": [],
@@ -48,28 +41,17 @@ def train(source: str, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Compare candidates for the general recipe by drawn defects.")
-    parser.add_argument("--data", type=Path, default=os.environ.get("GANSPECT_DATA"), metavar="DIR")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
-    parser.add_argument("--only", default="", metavar="TEXT", help="data sets with this in their names")
-    given = parser.parse_args(arguments)
-    require_writable(given.out)
-    path = given.out / "choosing.json"
-    found: dict[str, dict[str, Any]] = {}
-    if given.only and path.exists():  # what was measured of the other data sets stays
-        found = json.loads(path.read_text(encoding="utf-8"))["drawn_auroc"]
-    for name, needed in SOURCES.items():
-        source = name if ":" in name or given.data is None else str(given.data / name)
-        if given.only not in name:
-            continue
-        found[name] = {}
+    """Run from the command line; status 2 on bad input."""
+    given = parser_of("Compare candidates for the general recipe by drawn defects.").parse_args(arguments)
+
+    def measure(name: str, source: str) -> dict[str, Any]:
+        found = {}
         for candidate, settings in CANDIDATES.items():
-            found[name][candidate] = train(source, [*needed, *settings])
-            print(f"{name}: {candidate}: {found[name][candidate]['auroc']:.4f}", flush=True)
-    content = {"benchmark": "choosing", "recipe": RECIPE, "candidates": CANDIDATES, "drawn_auroc": found}
-    write_json(path, content | {"environment": machine()})
-    return 0
+            found[candidate] = train(source, [*SOURCES[name], *settings])
+            print(f"{name}: {candidate}: {found[candidate]['auroc']:.4f}", flush=True)
+        return found
+
+    return compare("choosing", given, measure, recipe=RECIPE, candidates=CANDIDATES)
 
 
 if __name__ == "__main__":

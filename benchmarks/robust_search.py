@@ -10,9 +10,6 @@ label of a test set has a say. The bundles differ in their recipes' `search` sec
 one. No threshold takes part, so that the images it would be taken from can be judged too. Writes robust_search.json.
 """
 
-import argparse
-import json
-import os
 import shutil
 import sys
 import tempfile
@@ -21,20 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from choosing import SOURCES
+from drawn_sets import ROOT, SOURCES, asked_for, compare, parser_of
 
-from ganspect.errors import ConfigError, GanspectError
+from ganspect.errors import ConfigError
 from ganspect.export.deciding import Judged, judge, paired_interval
 from ganspect.export.exporter import export_run
-from ganspect.files import require_writable, write_json
-from ganspect.runtime.machine import machine
 from ganspect.scoring import auroc
 from ganspect.sections import read_yaml
 from ganspect.train.fit import train_recipe
 from ganspect.train.folder import RunFolder
 from ganspect.train.run import load_run
 
-ROOT = Path(__file__).parents[1]
 RECIPE = "configs/fanogan_features.yaml"
 
 LOSSES = {
@@ -53,7 +47,7 @@ def judged_by(run: Path, settings: Sequence[str], work: Path) -> Judged:
     """Export a run with other settings of the search, and let its bundle judge drawn defects.
 
     Args:
-        run: as `ganspect train` wrote it; it is not changed.
+        run: a run folder of `ganspect train`; it is not changed.
         settings: `section.key=value` on top of its recipe.
         work: an empty folder for the copy and the bundle.
     """
@@ -72,11 +66,11 @@ def judged_by(run: Path, settings: Sequence[str], work: Path) -> Judged:
     return found
 
 
-def compare(run: Path, more: Sequence[str], losses: Mapping[str, Sequence[str]] = LOSSES) -> dict[str, Any]:
+def compare_losses(run: Path, more: Sequence[str], losses: Mapping[str, Sequence[str]] = LOSSES) -> dict[str, Any]:
     """Return what drawn defects say of each loss for one run.
 
     Args:
-        run: as `ganspect train` wrote it.
+        run: a run folder of `ganspect train`.
         more: settings of every search, `section.key=value`.
         losses: by name, as `LOSSES`.
 
@@ -109,41 +103,24 @@ def compare(run: Path, more: Sequence[str], losses: Mapping[str, Sequence[str]] 
     }
 
 
-def run_all(given: argparse.Namespace) -> None:
-    """Measure the data sets that were asked for and write what was found, beside what was found of others before."""
-    path = require_writable(given.out) / "robust_search.json"
-    names = [name for name in SOURCES if given.only in name]
-    if not names or (given.run is not None and len(names) > 1):
-        named = ", ".join(names) or "no data set"
-        raise ConfigError(f"--only {given.only!r} names {named}, one was expected; name one of {', '.join(SOURCES)}")
-    found = json.loads(path.read_text(encoding="utf-8"))["drawn_auroc"] if path.exists() else {}
-    for name in names:
-        print(name, flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            run = given.run
-            if run is None:
-                source = name if ":" in name or given.data is None else str(given.data / name)
-                run = train_recipe(ROOT / RECIPE, [f"data.source={source}", *SOURCES[name]], Path(folder) / "run")
-            found[name] = compare(run, given.set)
-        content = {"benchmark": "robust_search", "recipe": RECIPE, "losses": LOSSES, "drawn_auroc": found}
-        write_json(path, content | {"environment": machine()})
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; status 2 on bad input."""
-    parser = argparse.ArgumentParser(description="Compare losses of the latent search by drawn defects.")
-    parser.add_argument("--data", type=Path, default=os.environ.get("GANSPECT_DATA"), metavar="DIR")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", metavar="DIR")
-    parser.add_argument("--only", default="", metavar="TEXT", help="data sets with this in their names")
+    parser = parser_of("Compare losses of the latent search by drawn defects.")
     parser.add_argument("--run", type=Path, metavar="DIR", help="a trained run of the data set that --only names")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for every search")
     given = parser.parse_args(arguments)
-    try:
-        run_all(given)
-    except GanspectError as error:
-        print(f"robust_search: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    def measure(name: str, source: str) -> dict[str, Any]:
+        print(name, flush=True)
+        if given.run is not None:
+            if len(asked_for(given.only)) > 1:
+                raise ConfigError(f"--run is of one data set, --only {given.only!r} names several; name it whole")
+            return compare_losses(given.run, given.set)
+        with tempfile.TemporaryDirectory() as folder:
+            run = train_recipe(ROOT / RECIPE, [f"data.source={source}", *SOURCES[name]], Path(folder) / "run")
+            return compare_losses(run, given.set)
+
+    return compare("robust_search", given, measure, recipe=RECIPE, losses=LOSSES)
 
 
 if __name__ == "__main__":

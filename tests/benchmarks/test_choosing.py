@@ -31,4 +31,4 @@ def test_what_drawn_defects_say_of_each_candidate_is_written(
     assert found["aliens"]["96 channels"]["auroc"] == 0.7
     assert "aliens: mirrored copies too: 0.7000" in capsys.readouterr().out
     assert choosing.main(["--data", "/data", "--out", str(tmp_path), "--only", "mono"]) == 0
-    assert list(json.loads((tmp_path / "choosing.json").read_text())["drawn_auroc"]) == ["aliens", "elpv:mono"]
+    assert list(json.loads((tmp_path / "choosing.json").read_text())["drawn_auroc"]) == ["elpv:mono", "aliens"]
