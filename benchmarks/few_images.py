@@ -22,7 +22,7 @@ def write_few(dataset: Dataset, out: Path, images: int, seed: int) -> None:
     Args:
         dataset: the whole data set.
         out: the folder; one that is there already is whole, and is left as it is.
-        images: normal images to train on; all of them where there are not so many.
+        images: number of normal images to train on; all of them where there are fewer.
         seed: decides which.
     """
     if out.exists():
