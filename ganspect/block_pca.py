@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ganspect.errors import ConfigError
-from ganspect.pca import LEAST_DEVIATION, Doubles, Gram, Integers, Maps, Others, Pca, Pcas, Rows, dealt_out
+from ganspect.pca import Doubles, Gram, Integers, Maps, Others, Pca, Pcas, dealt_out, leading
+from ganspect.scoring.arrays import Array, namespace
 
 LARGEST_BLOCK = 4096
 """Values of a block at most: the covariance has as many rows and columns."""
@@ -22,12 +23,18 @@ _IMAGES_AT_ONCE = 64
 
 
 def pcas_of(maps: Maps, groups: Integers, stride: int | None) -> Pcas:
-    """Return the PCAs of (n,C,h,w) maps whose images are (n,) groups: of whole maps, or of blocks of a stride."""
+    """Return PCAs of maps: of whole ones, or where there is a stride of their blocks.
+
+    Args:
+        maps: (n,C,h,w) float32.
+        groups: (n,) the image that each map shows.
+        stride: side of a block in places; None: whole maps.
+    """
     return Gram(maps, groups) if stride is None else BlockPcas(maps, groups, stride)
 
 
 def require_small_blocks(channels: int, stride: int) -> None:
-    """Raise a ConfigError where blocks of so many channels and places have more than `LARGEST_BLOCK` values."""
+    """Raise a ConfigError where blocks would have more than `LARGEST_BLOCK` values."""
     if (values := channels * stride**2) > LARGEST_BLOCK:
         raise ConfigError(
             f"a map of latents that starts at a PCA needs blocks of at most {LARGEST_BLOCK} values; "
@@ -105,26 +112,32 @@ def block_residuals(maps: Maps, pca: Pca, size: int, stride: int) -> Maps:
         part = maps[first : first + _IMAGES_AT_ONCE]
         rows = blocks_of(part, stride) - pca.mean
         rows -= rows @ components.T @ components
-        found[first : first + len(part)] = maps_of(rows, part.shape, stride)
+        found[first : first + len(part)] = maps_of(rows, part.shape[1:], stride)
     return found
 
 
-def blocks_of(maps: Maps, stride: int) -> Rows:
-    """Return the blocks of (n,C,h,w) maps as rows, (n*places,C*S*S); beyond its edges, a map goes on as at the edge."""
-    images, channels, height, width = maps.shape
-    beyond = [(0, -side % stride) for side in (height, width)]
-    maps = np.pad(maps, [(0, 0), (0, 0), *beyond], "edge") if any(beyond) else maps
+def blocks_of(maps: Array, stride: int) -> Array:
+    """Return the blocks of (n,C,h,w) maps as rows, (n*places,C*S*S); beyond its edges, a map goes on as at the edge.
+
+    Arrays or tensors, for training and graphs alike.
+    """
+    numeric = namespace(maps)
+    channels, height, width = maps.shape[1:]
+    if below := -height % stride:
+        maps = numeric.concatenate([maps, *[maps[:, :, -1:]] * below], 2)
+    if right := -width % stride:
+        maps = numeric.concatenate([maps, *[maps[:, :, :, -1:]] * right], 3)
     rows, columns = (side // stride for side in maps.shape[2:])
-    apart = maps.reshape(images, channels, rows, stride, columns, stride).transpose(0, 2, 4, 1, 3, 5)
-    return np.ascontiguousarray(apart).reshape(-1, channels * stride**2)
+    apart = maps.reshape((-1, channels, rows, stride, columns, stride))
+    return numeric.moveaxis(apart, (2, 4), (1, 2)).reshape((-1, channels * stride**2))
 
 
-def maps_of(blocks: Rows, shape: Sequence[int], stride: int) -> Maps:
-    """Return maps of a shape (n,C,h,w) from the rows of `blocks_of`."""
-    images, channels, height, width = shape
+def maps_of(blocks: Array, shape: Sequence[int], stride: int) -> Array:
+    """Return maps (n,C,h,w) from the rows of `blocks_of`; `shape` is (C,h,w)."""
+    channels, height, width = shape
     rows, columns = (-(-side // stride) for side in (height, width))
-    apart = blocks.reshape(images, rows, columns, channels, stride, stride).transpose(0, 3, 1, 4, 2, 5)
-    return np.ascontiguousarray(apart.reshape(images, channels, rows * stride, columns * stride)[..., :height, :width])
+    apart = namespace(blocks).moveaxis(blocks.reshape((-1, rows, columns, channels, stride, stride)), (1, 2), (2, 4))
+    return apart.reshape((-1, channels, rows * stride, columns * stride))[:, :, :height, :width]
 
 
 class _Moments:
@@ -154,10 +167,5 @@ class _Moments:
 
     def pca(self, most: int) -> Pca:
         mean = self.total / self.count
-        variances, axes = np.linalg.eigh(self.products / self.count - np.outer(mean, mean))
-        deviations = np.sqrt(np.maximum(variances[::-1][:most], 0))
-        kept = deviations > LEAST_DEVIATION * max(float(np.sqrt(max(variances[-1], 0))), 1e-12)
-        components = axes[:, ::-1][:, :most][:, kept].T
-        return Pca(
-            mean.astype(np.float32), np.ascontiguousarray(components, np.float32), deviations[kept].astype(np.float32)
-        )
+        axes, deviations = leading(self.products / self.count - np.outer(mean, mean), most)
+        return Pca(mean.astype(np.float32), np.ascontiguousarray(axes.T, np.float32), deviations.astype(np.float32))

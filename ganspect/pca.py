@@ -58,7 +58,7 @@ class Others(NamedTuple):
     """Maps beside those that PCAs are fitted to.
 
     Attributes:
-        rows: (m,F) float32.
+        rows: (m,F) float32, or (m,C,h,w) where PCAs are of blocks.
         products: (m,n) their inner products with the rows that PCAs are fitted to; None where nothing needs them.
     """
 
@@ -82,7 +82,7 @@ class FoldOfPcas(Protocol):
         """
 
     def residuals_of(self, others: Others, index: Integers, size: int) -> Maps:
-        """Return the same of some of other rows, (m,...)."""
+        """Return what it leaves of some of other maps, (m,...); see `residuals`."""
 
 
 class Pcas(Protocol):
@@ -107,7 +107,7 @@ class Gram:
 
     Attributes:
         rows: (n,F) float32.
-        shape: of what a row holds: (F,) or (C,h,w).
+        shape: shape of what a row holds, (F,) or (C,h,w).
         groups: (n,) which image each row shows; rows of one image (it and its mirror images, say) stay in one fold.
         products: (n,n) float64.
         variance: the variance of all values of all rows.
@@ -167,10 +167,8 @@ class _Basis:
         self._gram, self.chosen = gram, chosen
         inner = gram.products[np.ix_(chosen, chosen)]
         self._means, self._mean = inner.mean(0), inner.mean()
-        variances, vectors = np.linalg.eigh((inner - self._means - self._means[:, None] + self._mean) / len(chosen))
-        deviations = np.sqrt(np.maximum(variances[::-1][:most], 0))
-        kept = deviations > LEAST_DEVIATION * max(float(np.sqrt(max(variances[-1], 0))), 1e-12)
-        self.vectors, self.deviations = vectors[:, ::-1][:, :most][:, kept], deviations[kept]
+        centred = inner - self._means - self._means[:, None] + self._mean
+        self.vectors, self.deviations = leading(centred / len(chosen), most)
 
     def components(self) -> Rows:
         weights = _centred(self.vectors / (self.deviations * np.sqrt(len(self.chosen))), axis=0)
@@ -205,7 +203,7 @@ class Fold:
         return self.residuals_of(Others(self._gram.rows, self._gram.products), index, size)
 
     def residuals_of(self, others: Others, index: Integers, size: int) -> Maps:
-        """Return the same of some of other rows, from `Gram.others`."""
+        """Return what it leaves of some of the rows from `Gram.others`; see `FoldOfPcas`."""
         if others.products is None:
             raise ValueError("the inner products with the gram's rows are missing; take others from Gram.others")
         residuals = self._basis.residuals(others.rows[index], others.products[index], size)
@@ -218,6 +216,19 @@ def dealt_out(groups: Integers) -> Iterator[Integers]:
     count = min(FOLDS, len(images))
     for index in range(count):
         yield np.flatnonzero(order % count == index)
+
+
+def leading(covariance: Doubles, most: int) -> tuple[Doubles, Doubles]:
+    """Return the axes (F,K) along which a covariance (F,F) is largest, and the deviation along each, (K,).
+
+    Args:
+        covariance: symmetric.
+        most: K at most; axes of `LEAST_DEVIATION` or less are left out.
+    """
+    variances, axes = np.linalg.eigh(covariance)
+    deviations = np.sqrt(np.maximum(variances[::-1], 0))
+    kept = deviations[:most] > LEAST_DEVIATION * max(float(deviations[0]), 1e-12)
+    return axes[:, ::-1][:, :most][:, kept], deviations[:most][kept]
 
 
 def _centred(values: Doubles, axis: int) -> Doubles:
@@ -293,7 +304,7 @@ def cross_fitted_weights(pcas: Pcas, size: int, weighing: Weighing) -> Maps | No
     """Return the weights of what PCAs leave of images that they were not fitted on; see `weights_of`.
 
     Args:
-        pcas: of normal images.
+        pcas: PCAs of normal images.
         size: number of components of the PCAs.
         weighing: see `weights_of`.
     """

@@ -18,7 +18,7 @@ def maps(count: int, shape: tuple[int, int, int] = (3, 6, 8), seed: int = 0) -> 
     patterns = np.random.default_rng(9).normal(size=(3, channels * 4)) * np.array([[4.0], [2.0], [1.0]])
     places = -(-height // 2) * -(-width // 2)
     blocks = random.normal(size=(count * places, 3)) @ patterns + random.normal(0, 0.05, (count * places, channels * 4))
-    return maps_of((blocks + 1).astype(np.float32), (count, channels, height, width), 2)
+    return maps_of((blocks + 1).astype(np.float32), shape, 2)
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 8), (2, 5, 7), (1, 4, 4)])
@@ -28,7 +28,7 @@ def test_blocks_go_there_and_back(shape: tuple[int, int, int], stride: int) -> N
     blocks = blocks_of(given, stride)
     places = -(-shape[1] // stride) * -(-shape[2] // stride)
     assert blocks.shape == (5 * places, shape[0] * stride**2)
-    np.testing.assert_array_equal(maps_of(blocks, given.shape, stride), given)
+    np.testing.assert_array_equal(maps_of(blocks, shape, stride), given)
 
 
 def test_beyond_its_edge_a_map_goes_on_as_at_the_edge() -> None:

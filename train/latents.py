@@ -8,9 +8,9 @@ files a latent is one row of D numbers; a map of (d,h,w) is such a row by channe
 from dataclasses import dataclass
 from math import prod
 
-import torch
 from torch import Tensor
 
+from ganspect.block_pca import blocks_of, maps_of
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.train.representation import map_shape
@@ -24,7 +24,7 @@ class LatentLayout:
     """Which part of a latent belongs to which block of x.
 
     Attributes:
-        channels: of the latent at each place; of a vector, its length.
+        channels: length of the latent at each place; of a vector, its whole length.
         grid_hw: places of the latent; (1, 1) for a vector.
         block_chw: shape of the block of x that a place stands for; for a vector, all of x.
         x_hw: height and width of x; the blocks may reach beyond its right and lower edge.
@@ -91,36 +91,16 @@ class LatentLayout:
         """Return F, the number of values in a block of x."""
         return prod(self.block_chw)
 
-    @property
-    def beyond_hw(self) -> tuple[int, int]:
-        """Return how many rows and columns the blocks reach beyond the lower and the right edge of x."""
-        rows, columns = (
-            places * side - extent
-            for places, side, extent in zip(self.grid_hw, self.block_chw[1:], self.x_hw, strict=True)
-        )
-        return rows, columns
-
     def blocks(self, x: Tensor) -> Tensor:
         """Return the blocks of (N,C,h,w) of x as rows, (N·places,F); beyond its edges, x goes on as at the edge."""
-        if not self.is_map:
-            return x.flatten(1)
-        beyond = self.beyond_hw
-        for axis in (2, 3):
-            if beyond[axis - 2]:
-                last = x.narrow(axis, x.shape[axis] - 1, 1)
-                x = torch.cat([x, *[last] * beyond[axis - 2]], axis)
-        (rows, columns), (channels, height, width) = self.grid_hw, self.block_chw
-        apart = x.reshape(-1, channels, rows, height, columns, width)
-        return apart.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.block_values)
+        rows: Tensor = x.flatten(1) if self.stride is None else blocks_of(x, self.stride)
+        return rows
 
     def of_blocks(self, blocks: Tensor) -> Tensor:
         """Return (N,C,h,w) of x from its blocks, (N·places,F)."""
-        (rows, columns), (channels, height, width) = self.grid_hw, self.block_chw
-        if not self.is_map:
-            return blocks.reshape(-1, channels, height, width)
-        apart = blocks.reshape(-1, rows, columns, channels, height, width).permute(0, 3, 1, 4, 2, 5)
-        x = apart.reshape(-1, channels, rows * height, columns * width)
-        return x[:, :, : self.x_hw[0], : self.x_hw[1]]
+        shape = (self.block_chw[0], *self.x_hw)
+        x: Tensor = blocks.reshape(-1, *shape) if self.stride is None else maps_of(blocks, shape, self.stride)
+        return x
 
     def at_places(self, latent: Tensor) -> Tensor:
         """Return the latents of places, (N·places,d), of (N,D) latents."""

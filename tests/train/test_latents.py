@@ -55,7 +55,7 @@ def test_a_recipes_latent_is_a_vector_unless_it_says_map() -> None:
     vector = LatentLayout.of(recipe_of(network={"latent": "vector"}))
     assert (vector.is_map, vector.size, vector.stride, vector.block_chw) == (False, 5, None, (1, 32, 44))
     layout = LatentLayout.of(recipe_of())
-    assert (layout.grid_hw, layout.size, layout.stride, layout.beyond_hw) == ((4, 6), 5 * 24, 8, (0, 4))
+    assert (layout.grid_hw, layout.size, layout.stride) == ((4, 6), 5 * 24, 8)
 
 
 def test_the_pca_of_blocks_reconstructs_as_numpy_does() -> None:
