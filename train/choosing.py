@@ -17,7 +17,7 @@ from annotated_types import Ge
 from pydantic.fields import FieldInfo
 
 from ganspect.block_pca import pcas_of
-from ganspect.config import ChoiceSettings, DiscriminatorSettings, LatentKind, Recipe
+from ganspect.config import ChoiceSettings, LatentKind, Recipe
 from ganspect.datasets.drawn import KINDS, Kind
 from ganspect.pca import (
     FOLDS,
@@ -26,7 +26,6 @@ from ganspect.pca import (
     Maps,
     Pcas,
     Scatter,
-    cross_fitted_weights,
     means_of_three,
     squared_lengths,
     weights_of,
@@ -35,10 +34,11 @@ from ganspect.progress import print_warning, progress_bar
 from ganspect.records import ChoiceRecord, Weighing
 from ganspect.scoring import auroc, largest_mean, relative_to_level
 from ganspect.train.batches import Batches
+from ganspect.train.discriminator import PlaceDiscriminator
 from ganspect.train.distance import Distance
 from ganspect.train.drawing import Represent, draw_on
 from ganspect.train.latents import LatentLayout
-from ganspect.train.near_misses import DRAWN_AT_MOST, fit_discriminator, near_misses_of
+from ganspect.train.near_misses import DRAWN_AT_MOST, fit_discriminator, near_misses_of, scores_of
 from ganspect.train.pca_path import PcaPath
 from ganspect.train.system import TrainingImages
 
@@ -70,11 +70,13 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     kinds = settings.latents or (recipe.network.latent,)
     sizes = {kind: _sizes(settings, recipe, _largest(kind, maps.shape[1], recipe, originals)) for kind in kinds}
     table: list[dict[str, Any]] = []
+    pcas: dict[LatentKind, Pcas] = {}
     with progress_bar() as bar:
         task = bar.add_task("choosing", total=sum(map(len, sizes.values())), detail="by drawn defects")
         for kind in kinds:
             stride = recipe.network.latent_stride if kind == "map" else None
-            trial = _Trial(pcas_of(maps.numpy(), groups, stride), originals, drawn.numpy(), source)
+            pcas[kind] = pcas_of(maps.numpy(), groups, stride)
+            trial = _Trial(pcas[kind], originals, drawn.numpy(), source)
             for size in sizes[kind]:
                 # The mean alone is no map of latents; where vectors are tried too, it is theirs.
                 if size or kind == "vector" or "vector" not in kinds:
@@ -89,7 +91,7 @@ def choose(recipe: Recipe, images: Batches, views: TrainingImages, represent: Re
     chosen = [f"{key}={best[name]}" for name, key in keys.items()]
     tried = None
     if recipe.discriminator is not None:
-        tried = try_discriminator(_with_chosen(recipe, best), maps.numpy(), groups, views)
+        tried = try_discriminator(_with_chosen(recipe, best), pcas[best["latent"]], maps.numpy(), groups, views)
         if tried is None or not tried["auroc"] > tried["auroc_without"]:
             chosen.append("discriminator=null")
     return ChoiceRecord(
@@ -108,40 +110,43 @@ def _with_chosen(recipe: Recipe, best: dict[str, Any]) -> Recipe:
     return recipe.model_copy(update={"network": network, "score": score})
 
 
-def try_discriminator(recipe: Recipe, maps: Maps, groups: Integers, views: TrainingImages) -> dict[str, float] | None:
+def try_discriminator(
+    recipe: Recipe, pcas: Pcas, maps: Maps, groups: Integers, views: TrainingImages
+) -> dict[str, float] | None:
     """Return the AUROC with a discriminator and without, of drawn defects of kinds that it was not trained on.
 
     It is trained on three fifths of the images and three kinds, and judges the others of both; then the kinds change
-    sides.
+    sides. None where there are too few images for that.
 
     Args:
         recipe: with what was chosen, and a discriminator.
-        maps: (n,C,h,w) of x.
+        pcas: PCAs of the maps.
+        maps: (n,C,h,w) float32 of x.
         groups: (n,) the image that each is of.
         views: the same images.
     """
-    settings, size = recipe.discriminator or DiscriminatorSettings(), recipe.network.latent_size
-    layout, distance = LatentLayout.of(recipe), Distance(recipe)
-    pcas, path = pcas_of(maps, groups, layout.stride), PcaPath(layout)
+    settings, size = recipe.discriminator, recipe.network.latent_size
+    if settings is None:
+        raise ValueError("the recipe has no discriminator to try")
+    distance, path = Distance(recipe), PcaPath(LatentLayout.of(recipe))
     deviations = path.set(pcas.pca(size))
-    distance.set(cross_fitted_weights(pcas, size, recipe.score.weighing or "plain"))
-    drawn = views.drawn(len(np.unique(groups)), DRAWN_AT_MOST)
-    near = near_misses_of(distance, pcas, size, maps, groups, drawn, path.decode, deviations)
-    discriminator, images = distance.discriminator, np.unique(groups)
+    images = np.unique(groups)
+    drawn = views.drawn(len(images), DRAWN_AT_MOST)
+    weighing = recipe.score.weighing or "plain"
+    near = near_misses_of(distance, weighing, pcas, size, maps, groups, drawn, path.decode, deviations)
     judged = images[np.arange(len(images)) % FOLDS < _JUDGED_FOLDS]
     training, judging = near.of_images(np.setdiff1d(images, judged)), near.of_images(judged)
+    discriminator = PlaceDiscriminator(maps.shape[1], settings.width)
     figures: dict[str, list[float]] = {"auroc": [], "auroc_without": []}
     for kinds in _HALVES:
         learnt, unknown = training.of_kinds(kinds), judging.of_kinds(set(KINDS) - set(kinds))
-        if discriminator is None or not len(learnt.drawn) or not len(unknown.drawn):
+        if not learnt.drawn_kinds or not unknown.drawn_kinds:
             print_warning("the images are too few to try a discriminator of places on some of them; it was left out")
             return None
         fit_discriminator(discriminator, learnt, settings, recipe.seed)
-        for name, kept in (("auroc", discriminator), ("auroc_without", None)):
-            distance.discriminator = kept
-            scores = (unknown.scores(part, recipe.score.share) for part in (unknown.residuals, unknown.drawn))
-            figures[name].append(auroc(*scores))
-        distance.discriminator = discriminator
+        for name, tried in (("auroc", discriminator), ("auroc_without", None)):
+            both = (scores_of(terms, tried, recipe.score.share) for terms in (unknown.terms, unknown.drawn))
+            figures[name].append(auroc(*both))
     return {name: sum(values) / len(values) for name, values in figures.items()}
 
 

@@ -54,13 +54,9 @@ class Distance(nn.Module):
 
     def forward(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the weighed squared distance at each place, (N,h,w) float32, of (N,C,h,w) maps."""
-        return self.of_residual(x - reconstruction)
-
-    def of_residual(self, residual: Tensor) -> Tensor:
-        """Return the same of residuals, (N,C,h,w)."""
         if self.discriminator is not None:
-            return torch.exp(self.discriminator(self.terms(residual)))
-        distances: Tensor = relative_to_level(self.smoothed(_squared(self._weigh(residual))), self.relative)
+            return torch.exp(self.discriminator(self.terms(x - reconstruction)))
+        distances: Tensor = relative_to_level(self.smoothed(self.squared_length(x, reconstruction)), self.relative)
         return distances
 
     def terms(self, residual: Tensor) -> Terms:

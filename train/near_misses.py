@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from ganspect.config import DiscriminatorSettings, Negative
 from ganspect.datasets.drawn import Kind
-from ganspect.pca import Integers, Maps, Pcas, Rows
+from ganspect.pca import Integers, Maps, Pcas, Rows, Scatter, weights_of
+from ganspect.records import Weighing
 from ganspect.scoring import largest_mean
 from ganspect.train.discriminator import PlaceDiscriminator, Terms
 from ganspect.train.distance import Distance
@@ -34,7 +35,7 @@ _LARGEST_SHARE = 0.01
 _BETAS, _WEIGHT_DECAY = (0.5, 0.99), 0.01
 _MAPS_AT_ONCE = 32
 _KEPT = 5
-"""One of so many images is kept, to standardise the discriminator's map on what it was not trained on."""
+"""Every fifth image is kept, to standardise the discriminator's map on what it was not trained on."""
 
 DRAWN_AT_MOST = 400
 """Drawn defects that a discriminator is trained on: the backbone sees each once."""
@@ -57,11 +58,10 @@ class NearMisses:
         residuals: (n,C,h,w) float16, what PCAs that were not fitted to them leave of these.
         terms: their terms, in half precision.
         images: (n,) the image that each is of.
-        drawn: (m,C,h,w) float16, the residuals of maps with a drawn defect.
-        drawn_terms: their terms, in half precision.
-        drawn_images: (m,).
+        drawn: terms of (m,C,h,w) maps with a drawn defect, in half precision.
+        drawn_images: (m,) the image that each is of.
         drawn_kinds: (m,) what was drawn.
-        generate: returns so many maps, (count,C,h,w), of latents from outside the prior.
+        generate: returns maps (count,C,h,w) of latents from outside the prior.
     """
 
     distance: Distance
@@ -69,17 +69,10 @@ class NearMisses:
     residuals: Tensor
     terms: Terms
     images: Integers
-    drawn: Tensor
-    drawn_terms: Terms
+    drawn: Terms
     drawn_images: Integers
     drawn_kinds: Sequence[Kind]
     generate: Callable[[int, torch.Generator], Tensor]
-
-    @torch.no_grad()
-    def scores(self, residuals: Tensor, share: float) -> Rows:
-        """Return the score of residuals by the distance, and its discriminator where it has one, (N,)."""
-        found = [self.distance.of_residual(part.float()) for part in torch.split(residuals, _MAPS_AT_ONCE)]
-        return np.asarray(largest_mean(torch.cat(found), share).numpy())
 
     def of_images(self, images: Integers) -> "NearMisses":
         """Return those of some images only."""
@@ -100,8 +93,7 @@ class NearMisses:
     def _with_drawn(self, index: Integers) -> "NearMisses":
         return replace(
             self,
-            drawn=self.drawn[index],
-            drawn_terms=_some(self.drawn_terms, index),
+            drawn=_some(self.drawn, index),
             drawn_images=self.drawn_images[index],
             drawn_kinds=[self.drawn_kinds[i] for i in index.tolist()],
         )
@@ -115,7 +107,7 @@ class NearMisses:
     ) -> Terms:
         """Return the terms of some near misses of one sort."""
         if negative == "drawn":
-            return self.drawn_terms.of(torch.randint(len(self.drawn), (count,), generator=random))
+            return self.drawn.of(torch.randint(len(self.drawn_images), (count,), generator=random))
         index = torch.randint(len(self.residuals), (count,), generator=random)
         residuals = self.residuals[index].float()
         blobs = _blobs(count, (residuals.shape[2], residuals.shape[3]), random)[:, None]
@@ -153,6 +145,7 @@ class NearMisses:
 
 def near_misses_of(
     distance: Distance,
+    weighing: Weighing,
     pcas: Pcas,
     size: int,
     maps: Maps,
@@ -161,27 +154,35 @@ def near_misses_of(
     generate: Callable[[Tensor], Tensor],
     latent_deviation: Tensor,
 ) -> NearMisses:
-    """Return the near misses of normal maps.
+    """Return the near misses of normal maps, and set the weights of the distance, which the same residuals give.
 
     Args:
-        distance: with its weights.
-        pcas: of the maps.
+        distance: its weights are set.
+        weighing: the recipe's way to weigh residuals.
+        pcas: PCAs of the maps.
         size: number of components.
         maps: (n,C,h,w) float32 normal maps.
         groups: (n,) the image that each is of.
-        drawn: the same images with defects.
+        drawn: some of the same images with defects.
         generate: the generator, (N,D) latents to (N,C,h,w) maps.
         latent_deviation: (D,) of the prior.
+
+    Raises:
+        ValueError: a defect is drawn on an image that is not among the maps.
     """
-    others = pcas.others(drawn.x.numpy())
     if not np.isin(drawn.image, groups).all():
         raise ValueError("defects are drawn on images that are not among the maps; draw them on those of the maps")
+    others = pcas.others(drawn.x.numpy())
     residuals, of_drawn = np.empty(maps.shape, np.float16), np.empty(drawn.x.shape, np.float16)
+    scatters = []
     for fold in pcas.folds(size):
-        residuals[fold.left_out] = fold.residuals(fold.left_out, size)
+        left = fold.residuals(fold.left_out, size)
+        residuals[fold.left_out] = left
+        scatters.append(Scatter.of(left))
         index = np.flatnonzero(np.isin(drawn.image, groups[fold.left_out]))
         if len(index):
             of_drawn[index] = fold.residuals_of(others, index, size)
+    distance.set(weights_of(Scatter.sum(scatters), weighing, pcas.variance))
 
     def outside(count: int, random: torch.Generator) -> Tensor:
         latents = torch.randn((count, len(latent_deviation)), generator=random) * latent_deviation * _OUTSIDE
@@ -189,16 +190,15 @@ def near_misses_of(
             return generate(latents)
 
     return NearMisses(
-        distance,
-        torch.from_numpy(maps.astype(np.float16)),
-        torch.from_numpy(residuals),
-        _terms_of(distance, torch.from_numpy(residuals)),
-        groups,
-        torch.from_numpy(of_drawn),
-        _terms_of(distance, torch.from_numpy(of_drawn)),
-        drawn.image,
-        drawn.kinds,
-        outside,
+        distance=distance,
+        x=torch.from_numpy(maps.astype(np.float16)),
+        residuals=torch.from_numpy(residuals),
+        terms=_terms_of(distance, torch.from_numpy(residuals)),
+        images=groups,
+        drawn=_terms_of(distance, torch.from_numpy(of_drawn)),
+        drawn_images=drawn.image,
+        drawn_kinds=drawn.kinds,
+        generate=outside,
     )
 
 
@@ -219,6 +219,14 @@ def _some(terms: Terms, index: Integers) -> Terms:
     return Terms(*(values[torch.from_numpy(index)] for values in terms))
 
 
+@torch.no_grad()
+def scores_of(terms: Terms, discriminator: PlaceDiscriminator | None, share: float) -> Rows:
+    """Return the weighed residual of maps by their terms, corrected where there is a discriminator, (N,)."""
+    parts = [terms.of(part) for part in torch.split(torch.arange(len(terms.level)), _MAPS_AT_ONCE)]
+    logs = torch.cat([part.log_distance if discriminator is None else discriminator(part) for part in parts])
+    return np.asarray(largest_mean(logs.exp(), share).numpy())
+
+
 def fit_discriminator(
     discriminator: PlaceDiscriminator, near_misses: NearMisses, settings: DiscriminatorSettings, seed: int
 ) -> None:
@@ -226,9 +234,9 @@ def fit_discriminator(
 
     Args:
         discriminator: its weights are drawn anew.
-        near_misses: of normal images.
-        settings: of the recipe.
-        seed: of the recipe.
+        near_misses: near misses of normal images.
+        settings: the recipe's section.
+        seed: the recipe's seed.
     """
     images = np.unique(near_misses.images)
     kept = images[::_KEPT]

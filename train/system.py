@@ -214,21 +214,21 @@ class System(nn.Module, ABC):
         views, index = images.views(LARGEST_SAMPLE)
         if self.recipe.network.linear_path:
             self.latent_deviation.copy_(start_at_pca(self.generator, self.encoder, views))
-        pcas = pcas_of(views.numpy(), images.image_of(index).numpy(), self.latent.stride)
+        groups = images.image_of(index).numpy()
+        pcas = pcas_of(views.numpy(), groups, self.latent.stride)
         if self.pca is not None:
             self.latent_deviation.copy_(self.pca.set(pcas.pca(self.recipe.network.latent_size)))
             self.begin_at_pca()
         if self.distance is not None:
             size, weighing = self.recipe.network.latent_size, self.recipe.score.weighing or "plain"
-            self.distance.set(cross_fitted_weights(pcas, size, weighing))
-            if self.distance.discriminator is not None and self.recipe.discriminator is not None:
+            if self.distance.discriminator is None or self.recipe.discriminator is None:
+                self.distance.set(cross_fitted_weights(pcas, size, weighing))
+            else:
                 self.eval()
-                near_misses = near_misses_of(
-                    *(self.distance, pcas, size, views.numpy(), images.image_of(index).numpy()),
-                    images.drawn(len(set(index.tolist())), DRAWN_AT_MOST),
-                    *(self.generator, self.latent_deviation),
-                )
-                fit_discriminator(self.distance.discriminator, near_misses, self.recipe.discriminator, self.recipe.seed)
+                drawn = images.drawn(len(set(index.tolist())), DRAWN_AT_MOST)
+                with_drawn = (pcas, size, views.numpy(), groups, drawn)
+                near = near_misses_of(self.distance, weighing, *with_drawn, self.generator, self.latent_deviation)
+                fit_discriminator(self.distance.discriminator, near, self.recipe.discriminator, self.recipe.seed)
         if self.decoder is not None:
             self.decoder.fit(*images.pairs(LARGEST_SAMPLE))
 

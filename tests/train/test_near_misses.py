@@ -13,13 +13,13 @@ from ganspect.config import DiscriminatorSettings, Negative, Recipe
 from ganspect.datasets.drawn import KINDS
 from ganspect.errors import ConfigError
 from ganspect.pca import cross_fitted_weights
-from ganspect.scoring import auroc
+from ganspect.scoring import auroc, largest_mean
 from ganspect.train.batches import Batches
 from ganspect.train.discriminator import PlaceDiscriminator
 from ganspect.train.distance import Distance
 from ganspect.train.drawing import DrawnMaps, kinds_in_turn
 from ganspect.train.latents import LatentLayout
-from ganspect.train.near_misses import NearMisses, fit_discriminator, near_misses_of
+from ganspect.train.near_misses import NearMisses, fit_discriminator, near_misses_of, scores_of
 from ganspect.train.pca_path import PcaPath
 from ganspect.train.run import build_system
 from ganspect.train.systems import SYSTEMS, parse_recipe
@@ -60,29 +60,46 @@ def spoilt(given: Tensor, seed: int) -> Tensor:
 
 def near_misses(recipe: Recipe, count: int = 60) -> NearMisses:
     normal, layout, groups = maps(count, 0), LatentLayout.of(recipe), np.arange(count)
-    pcas, path, distance = pcas_of(normal.numpy(), groups, None), PcaPath(layout), Distance(recipe)
+    pcas, path = pcas_of(normal.numpy(), groups, None), PcaPath(layout)
     deviations = path.set(pcas.pca(SIZE))
-    distance.set(cross_fitted_weights(pcas, SIZE, "pooled" if recipe.score.weighing == "pooled" else "place"))
     drawn = DrawnMaps(spoilt(normal, 1), groups, [KINDS[index % 6] for index in range(count)])
-    return near_misses_of(distance, pcas, SIZE, normal.numpy(), groups, drawn, path.decode, deviations)
+    return near_misses_of(Distance(recipe), "place", pcas, SIZE, normal.numpy(), groups, drawn, path.decode, deviations)
 
 
-def scores(near: NearMisses, seed: int) -> tuple[Any, Any]:
-    """Return scores of new normal maps and of spoilt ones."""
-    normal, fold = maps(200, seed), next(iter(pcas_of(near.x.float().numpy(), near.images, None).folds(SIZE)))
-    pcas = pcas_of(near.x.float().numpy(), near.images, None)
-    both = (pcas.others(one.numpy()) for one in (normal, spoilt(normal, seed)))
-    left = [torch.from_numpy(fold.residuals_of(one, np.arange(200), SIZE)) for one in both]
-    return near.scores(left[0], 0.02), near.scores(left[1], 0.02)
+def scores(near: NearMisses, seed: int, *, plain: bool = False) -> tuple[Any, Any]:
+    """Return scores of new normal maps and of spoilt ones, without the discriminator where they are to be plain."""
+    normal, pcas = maps(200, seed), pcas_of(near.x.float().numpy(), near.images, None)
+    fold = next(iter(pcas.folds(SIZE)))
+    discriminator = None if plain else near.distance.discriminator
+    found = []
+    for given in (normal, spoilt(normal, seed)):
+        left = torch.from_numpy(fold.residuals_of(pcas.others(given.numpy()), np.arange(200), SIZE))
+        found.append(scores_of(near.distance.terms(left), discriminator, 0.02))
+    return found[0], found[1]
+
+
+def test_scores_are_those_of_the_distance() -> None:
+    near = near_misses(recipe_of())
+    x = maps(5, 3)
+    for discriminator in (near.distance.discriminator, None):
+        near.distance.discriminator = discriminator
+        expected = largest_mean(near.distance(x, torch.zeros_like(x)), 0.02)
+        found = scores_of(near.distance.terms(x), discriminator, 0.02)
+        np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-4)
+
+
+def test_the_distance_has_the_cross_fitted_weights() -> None:
+    near = near_misses(recipe_of())
+    expected = cross_fitted_weights(pcas_of(maps(60, 0).numpy(), np.arange(60), None), SIZE, "place")
+    assert expected is not None
+    assert near.distance.weights is not None
+    np.testing.assert_allclose(near.distance.weights.float().numpy(), expected, atol=2e-3)
 
 
 def test_a_fresh_discriminator_changes_no_order() -> None:
     """Its map begins as the distance's own."""
     near = near_misses(recipe_of())
-    with_it = scores(near, 5)
-    near.distance.discriminator = None
-    without = scores(near, 5)
-    assert auroc(*with_it) == pytest.approx(auroc(*without), abs=0.02)
+    assert auroc(*scores(near, 5)) == pytest.approx(auroc(*scores(near, 5, plain=True)), abs=0.02)
 
 
 @pytest.mark.parametrize("relative", [0.0, 0.5])
@@ -155,11 +172,11 @@ def test_residuals_are_of_pcas_that_have_not_seen_the_image() -> None:
 def test_images_and_kinds_can_be_left_out() -> None:
     near = near_misses(recipe_of(), 24)
     some = near.of_images(np.arange(6))
-    assert (len(some.x), len(some.residuals), len(some.drawn)) == (6, 6, 6)
+    assert (len(some.x), len(some.residuals), len(some.drawn.level)) == (6, 6, 6)
     kinds = near.of_kinds(("spot", "blur"))
     assert set(kinds.drawn_kinds) == {"spot", "blur"}
     assert len(kinds.x) == 24
-    assert len(kinds.drawn) == len(kinds.drawn_images) == len(kinds.drawn_kinds) == 8
+    assert len(kinds.drawn.level) == len(kinds.drawn_images) == len(kinds.drawn_kinds) == 8
 
 
 @pytest.mark.parametrize("count", [1, 4, 6, 12])
@@ -208,7 +225,9 @@ def test_defects_on_images_that_are_no_maps_are_an_error() -> None:
     near, drawn = near_misses(recipe_of(), 8), DrawnMaps(maps(3, 1), np.array([0, 1, 99]), ["spot", "blur", "shade"])
     pcas = pcas_of(near.x.float().numpy(), near.images, None)
     with pytest.raises(ValueError, match="not among the maps"):
-        near_misses_of(near.distance, pcas, 2, near.x.float().numpy(), near.images, drawn, lambda z: z, torch.ones(2))
+        near_misses_of(
+            near.distance, "place", pcas, 2, near.x.float().numpy(), near.images, drawn, lambda z: z, torch.ones(2)
+        )
 
 
 def test_a_discriminator_needs_something_to_correct() -> None:
