@@ -199,10 +199,16 @@ def features_run(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -
 
 @pytest.fixture(scope="session")
 def map_bundle(tmp_path_factory: pytest.TempPathFactory, mvtec_folder: Path) -> Path:
-    """A linear bundle in feature space: a map of latents, 4x4 places of two numbers, and a discriminator of places."""
+    """A linear bundle in feature space: a map of latents, 4x4 places of two numbers, and a discriminator of places.
+
+    Its search descends the weighed residual; its encoder's score is the latent's Mahalanobis distance.
+    """
 
     def make(out: Path) -> None:
-        settings = ("network.latent=map", "network.latent_stride=2", "network.latent_size=2", "discriminator.steps=5")
+        settings = (
+            *("network.latent=map", "network.latent_stride=2", "network.latent_size=2", "discriminator.steps=5"),
+            *("search.residual=weighed", "search.huber_delta=0.5", "score.encoder=latent_mahalanobis"),
+        )
         with tempfile.TemporaryDirectory() as folder:
             run = train_system("linear", Path(folder) / "run", mvtec_folder, *FEATURE_SPACE, *settings)
             export_run(run, out)

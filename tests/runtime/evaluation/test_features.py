@@ -135,7 +135,7 @@ def test_the_pca_beside_a_map_of_latents_is_that_of_its_blocks(map_bundle: Path,
         pca = FeaturePca.fit(
             x[:6], np.arange(6), components=2, weighing=scores.weighing or "plain", share=scores.share, stride=2
         )
-        own = engine.run("score", {"image": tiles})["encoder_score"]
+        own = engine.run("score", {"image": tiles})["start_score"]
     assert pca.pca.components.shape == (2, 4 * x.shape[1])
     assert pca.size_bytes == 4 * (
         pca.pca.components.size + pca.pca.mean.size + (0 if pca.weights is None else pca.weights.size)
