@@ -66,10 +66,10 @@ class Candidate:
     """A model that is ready to be timed.
 
     Attributes:
-        key: of its row.
+        key: its row's key.
         made: what is known of it.
-        environment: that it runs in.
-        module: that serves it.
+        environment: the environment that it runs in.
+        module: the module that serves it.
         opened_with: fields of the request `open`.
     """
 
@@ -89,9 +89,9 @@ class Comparison:
         """Take what is asked for.
 
         Args:
-            run: of the system `linear` on this data set; its recipe says how large images are.
-            names: of models that are wanted.
-            rows: that there are already.
+            run: the run of the system `linear` on this data set; its recipe says how large images are.
+            names: names of the models that are wanted.
+            rows: rows that were made before.
             work: folder for everything that is made on the way.
             data: folder of data files.
             smoke: whether this is to end soon, whatever comes out.

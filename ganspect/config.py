@@ -118,7 +118,7 @@ class DiscriminatorSettings(Section):
     Attributes:
         negatives: what it is trained against, in equal shares (`ganspect.train.near_misses`).
         width: channels of its layers.
-        steps: of its training.
+        steps: number of its training steps.
         batch_size: normal maps of a step, and as many near misses.
         learning_rate: largest one of Adam.
     """
@@ -174,7 +174,7 @@ class SearchSettings(Section):
             place weighed as `score.weighing` says, of which `weighed_residual` takes the largest.
         huber_delta: where `huber` and `weighed` turn from square to linear; for `huber` in deviations of the values of
             x, for `weighed` in deviations of normal residuals.
-        trimmed_share: of the places, those with the largest residual, that `trimmed` leaves out, anew in each step.
+        trimmed_share: share of the places that `trimmed` leaves out: in each step those with the largest residual.
     """
 
     steps: Annotated[int, Field(ge=1, le=10_000)] = 20

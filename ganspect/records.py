@@ -56,7 +56,7 @@ class BackboneRecord(Record):
         channels: of the whitened map.
         grid_hw: places of the map.
         size_bytes: of its weights and the whitening, in float32.
-        weights_sha256: of the file that its weights were read from; None in bundles that did not record it.
+        weights_sha256: SHA-256 of the file that its weights were read from; None in bundles that did not record it.
     """
 
     name: str

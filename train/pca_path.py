@@ -16,7 +16,7 @@ class PcaPath(nn.Module):
     """A PCA between latents (N,D) and x (N,C,h,w).
 
     Attributes:
-        layout: which part of a latent stands for which block of x.
+        layout: assigns parts of a latent to blocks of x.
         basis: (F,d) float16, components as columns, each times the root of its deviation; zero beyond those there are.
         mean: (F,) float32.
         scale: (d,) float32, 1 / deviation.

@@ -2,7 +2,7 @@
 
 model = build(PEERS["padim"], (224, 224))
 
-Nothing learns from a label: there is no validation, and the post-processor, whose threshold anomalib takes from
+Nothing learns from a label: nothing is validated on labels, and the post-processor, whose threshold anomalib takes from
 labelled images, is left out, so that what comes out is the raw score and the raw anomaly map.
 """
 

@@ -19,12 +19,12 @@ class Peer:
     """One of anomalib's models.
 
     Attributes:
-        name: as rows and --only have it.
-        title: as tables have it.
+        name: the name in rows and for --only.
+        title: the name in tables.
         layers: timm's names of the stages whose activations it takes; empty where it has no backbone.
         sampling: share of all patches that a memory bank keeps; None where there is none.
-        size_hw: of its images; None: the recipe's.
-        steps: of training, about; None where nothing is learned by descent.
+        size_hw: height and width of its images in pixels; None: the recipe's.
+        steps: approximate number of training steps; None where nothing is learned by descent.
         about: what it was given where anomalib leaves it open, or where its default was not taken; whole sentences.
     """
 

@@ -22,7 +22,7 @@ def farthest_first(features: Tensor, count: int, first: int, *, aside: int = _AS
 
     Args:
         features: (n,C) float32.
-        count: of rows to select, at most n.
+        count: number of rows to select, n or fewer.
         first: the row to begin with.
         aside: rows that are set aside at once.
 

@@ -54,9 +54,9 @@ class Installed:
     """What stands in an environment for some requirements.
 
     Attributes:
-        bytes: of all files, byte code left out.
-        cuda_bytes: of packages that only a GPU of NVIDIA's needs, among them; PyTorch's own file counts as needed.
-        versions: of every distribution.
+        bytes: size of all files without byte code.
+        cuda_bytes: size of the packages among them that only an NVIDIA GPU needs; PyTorch's own file counts as needed.
+        versions: version of every distribution by its name.
     """
 
     bytes: int
@@ -76,7 +76,7 @@ class Environment:
     """A virtual environment.
 
     Attributes:
-        folder: of it.
+        folder: the environment's folder.
     """
 
     folder: Path

@@ -25,8 +25,8 @@ class Figures:
     """How well scores and maps tell anomalous images and pixels from normal ones.
 
     Attributes:
-        image_auroc: of images.
-        pixel_auroc: of pixels; None where there are no masks or no maps.
+        image_auroc: AUROC over images.
+        pixel_auroc: AUROC over pixels; None without masks or maps.
         aupro: mean overlap of regions up to a false-positive rate of 0.3; None likewise.
     """
 
@@ -49,7 +49,7 @@ def figures_of(split: Split, judged: Path) -> Figures:
     """Return the figures of a file that `peering.serving.judge_all` wrote.
 
     Raises:
-        DataError: it is of another number of images, or has a score that is no number.
+        DataError: the number of images is another one, or a score is not a number.
     """
     with np.load(judged) as content:
         scores, maps = content["scores"], content["maps"] if "maps" in content.files else None

@@ -30,11 +30,11 @@ class OwnBundle:
     """A bundle and what `ganspect evaluate` says of it.
 
     Attributes:
-        folder: of it.
+        folder: the bundle's folder.
         source: data set, as commands take it.
         metrics: content of metrics.json, fp32 on ONNX Runtime.
-        training_s: of `ganspect train`; None where it was trained elsewhere.
-        export_s: of `ganspect export`, with proof and calibration; None likewise.
+        training_s: seconds that `ganspect train` took; None where it was trained elsewhere.
+        export_s: seconds that `ganspect export` took, with proof and calibration; None where it was exported elsewhere.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class OwnBundle:
         """Return metrics.json in bfloat16 on OpenVINO, as deployed: verified first, so that float32 helps out.
 
         Args:
-            environment: of the runtime, in which it is verified.
+            environment: the runtime's environment, in which it is verified.
 
         Raises:
             GanspectError: it does not give the same verdicts, or cannot be evaluated.

@@ -38,8 +38,8 @@ class MeasuringProcess:
         """Start it; it does nothing until it is asked.
 
         Args:
-            environment: that it runs in.
-            module: that serves requests when run.
+            environment: the environment that it runs in.
+            module: the module that serves requests when it is run.
             log: file for its standard error; its folder is the working folder.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -109,9 +109,9 @@ class Turns:
 
     Attributes:
         samples_ms: from a frame in memory to its score.
-        peak_memory_mb: of the whole process.
+        peak_memory_mb: peak memory of the whole process.
         others_s: processor time that everything else on the machine took meanwhile.
-        wall_s: that the turns took.
+        wall_s: seconds that the turns took.
     """
 
     samples_ms: list[float] = field(default_factory=list)
@@ -144,7 +144,7 @@ def take_turns(
 
     Args:
         processes: each with its model open.
-        frames: that each judges, all rounds together.
+        frames: number of frames that each judges, all rounds together.
 
     Returns:
         What each came to, and why some failed.

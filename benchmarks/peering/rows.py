@@ -26,9 +26,9 @@ class Key:
     """What tells rows apart.
 
     Attributes:
-        dataset: as commands take it.
-        seed: of split and training.
-        name: of the model: padim, linear, ...
+        dataset: the data set as commands take it.
+        seed: seed of split and training.
+        name: the model's name, such as padim or linear.
         runner: `anomalib`, its own inferencer; `none`, the engine alone; `ganspect`, its Inspector.
         backend: `openvino`, `onnxruntime` or `torch`.
         precision: `fp32` or `bf16`.
@@ -56,9 +56,9 @@ class Made:
     """What is known of a model before it is timed.
 
     Attributes:
-        figures: of its scores and maps in this precision.
-        model_bytes: of the files that are deployed.
-        installed_bytes: of all that must be installed to run it so.
+        figures: accuracy of its scores and maps in this precision.
+        model_bytes: size of the files that are deployed.
+        installed_bytes: size of all that must be installed to run it like this.
         training_s: seconds of training, with the start of Python; None where it was trained elsewhere.
         export_s: seconds until the model was ready to deploy, after training; None likewise.
         details: whatever else is worth telling.
@@ -76,7 +76,7 @@ class Rows:
     """The content of peers.json, written whenever it changes.
 
     Attributes:
-        content: as it is written.
+        content: what is written into the file.
     """
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
@@ -115,9 +115,9 @@ class Rows:
         """Add a row, and forget that it failed before.
 
         Args:
-            key: of the row.
+            key: the row's key.
             made: what was known before.
-            turns: of its timing.
+            turns: the turns of its timing.
             reference_ms: median of the reference in the same rounds; None where that failed.
         """
         self._forget(key)

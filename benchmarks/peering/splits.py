@@ -34,10 +34,10 @@ class Split:
     """An exported split.
 
     Attributes:
-        folder: of its files.
+        folder: where its files are.
         grid: how frames became images.
         n_train: normal images to train on.
-        samples: of the test part, in the order of test.npz; they read frames and masks.
+        samples: the test part in the order of test.npz; they read frames and masks.
     """
 
     folder: Path
@@ -55,10 +55,10 @@ def export_split(source: str, *, seed: int, grid: TileGrid, folder: Path) -> Spl
     """Export a split, or open the one that is there already.
 
     Args:
-        source: as commands take it.
-        seed: of the split, where the data set has none of its own.
+        source: the data set as commands take it.
+        seed: seed of the split, where the data set has none of its own.
         grid: size and channels of images.
-        folder: for its files; replaced where it holds another split.
+        folder: where its files go; replaced where it holds another split.
 
     Raises:
         DataError: there is no such data set, it has no test images of both classes, or none that can be read.

@@ -29,7 +29,7 @@ class TrainedPeer:
 
     Attributes:
         peer: what it is.
-        folder: of its files.
+        folder: where its files are.
         environment: anomalib's.
     """
 
@@ -44,7 +44,7 @@ class TrainedPeer:
         """Train it.
 
         Raises:
-            StepError: that failed.
+            StepError: the step failed.
         """
         request = {
             **{"peer": peer.name, "settings": peer.settings, "images": str(split.folder.absolute()), "seed": seed},
@@ -97,7 +97,7 @@ class TrainedPeer:
 
         Raises:
             StepError: it cannot judge them.
-            DataError: a score is no number.
+            DataError: a score is not a number.
         """
         path = self.folder / f"figures-{Path(opened_with['model']).suffix[1:]}-{opened_with['precision']}.json"
         known = _read_json(path)

@@ -78,7 +78,7 @@ def all_but_largest(values: Array, share: float) -> Array:
 
 
 def number_of_largest(count: int, share: float) -> int:
-    """Return how many of so many values are the largest `share`, at least one."""
+    """Return how many values make up a share of `count`, at least one."""
     return max(1, int(count * share))
 
 

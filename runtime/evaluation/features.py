@@ -63,7 +63,7 @@ class FeaturePca(FeatureDetector):
     Attributes:
         pca: the PCA of the normal maps.
         stride: side of the blocks whose PCA it is, as in a bundle with a map of latents; None: that of whole maps.
-        weights: as `ganspect.pca.squared_lengths` takes them.
+        weights: weights for `ganspect.pca.squared_lengths`.
         share: share of the places that the score averages.
         relative: share of the image's own level that is taken out.
     """

@@ -25,7 +25,7 @@ def find_backbone(name: str) -> Callable[[tuple[int, ...], Literal[1, 3]], Backb
     """Return what builds the backbone of that name, from layers and channels; see `Backbone`.
 
     Args:
-        name: of `BACKBONES`, or PACKAGE:NETWORK.
+        name: a name in `BACKBONES`, or PACKAGE:NETWORK.
 
     Raises:
         ConfigError: there is none; says which comes nearest.

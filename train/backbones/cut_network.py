@@ -35,13 +35,13 @@ class Network(ABC):
     """A network of another package, by its name; builds itself as often as it is asked.
 
     Attributes:
-        name: as recipes write it, with the package.
+        name: its name in recipes, with the package.
         stages: what it can be cut at, by ascending stride.
-        mean: of its training images by colour, of pixels in [0, 1].
-        deviation: likewise.
+        mean: mean of its training images for each colour, of pixels in [0, 1].
+        deviation: their deviation for each colour.
         plain: types of its convolutions that use their weight as it is.
         leaves: its modules that cannot be followed (`ganspect.train.backbones.folding.follow`).
-        functions: likewise.
+        functions: its functions that cannot be followed.
     """
 
     name: str
@@ -78,8 +78,8 @@ class CutNetwork(Backbone):
 
         Args:
             network: what is cut.
-            layers: see `Backbone`.
-            channels: see `Backbone`.
+            layers: numbers of its layers; see `Backbone`.
+            channels: 1 grey, 3 RGB; see `Backbone`.
 
         Raises:
             ConfigError: it has no such stage.

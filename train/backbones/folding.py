@@ -28,7 +28,7 @@ def follow(
         network: shares its modules with the graph.
         maps: how many it returns; it gathers them in a way that cannot be followed where the graph has others.
         leaves: modules that are not looked into, beside PyTorch's own.
-        functions: likewise.
+        functions: functions that are not looked into, beside PyTorch's own.
     """
     tracer = _Tracer(tuple(leaves), tuple(functions))
     try:

@@ -32,7 +32,7 @@ class WeightFile:
 
     Attributes:
         path: the file.
-        sha256: of its bytes, in hexadecimal.
+        sha256: SHA-256 of its bytes in hexadecimal.
         tensors: by their names in the network, without `module.`.
     """
 
@@ -44,7 +44,7 @@ class WeightFile:
         """Return the tensors of a network, in its own types, without those of its head.
 
         Args:
-            name: of the network, for messages.
+            name: the network's name, for messages.
             expected: the tensors of the whole network, of which shape and type are taken; they may have no storage.
             head: modules that are not used, and of which the file may hold anything.
 
