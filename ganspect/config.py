@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import yaml
 from pydantic import Field, model_validator
 
-from ganspect.records import Mode, SearchResidual, Weighing
-from ganspect.scoring import PAPER_WEIGHTS, SCORES
+from ganspect.records import Mode, Weighing
+from ganspect.scoring import PAPER_WEIGHTS, SCORES, Residual
 from ganspect.sections import Section, parse, read_yaml
 
 LEAST_SIDE = 28
@@ -188,7 +188,7 @@ class SearchSettings(Section):
     feature_weight: Share = 0.1
     reduction: Literal["mean", "sum"] = "mean"
     discrimination: Literal["features", "fooling"] = "features"
-    residual: SearchResidual = "absolute"
+    residual: Residual = "absolute"
     huber_delta: Annotated[float, Field(gt=0)] = 0.1
     trimmed_share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ganspect.scoring import Residual
+
 SCHEMA_VERSION = 2
 """Of manifest.json; 2 came with backbones and a bundle's own mode. Older bundles see pixels, and search."""
 
@@ -20,9 +22,6 @@ Mode: TypeAlias = Literal["search", "encoder"]
 
 Weighing: TypeAlias = Literal["place", "pooled", "plain"]
 """How a residual's channels are weighed: by their covariance at each place or over all places, or not at all."""
-
-SearchResidual: TypeAlias = Literal["absolute", "huber", "trimmed", "weighed"]
-"""How a residual counts in the loss that the search descends; `ganspect.scoring.search.Residual` has the formulas."""
 
 Side = Annotated[int, Field(ge=1, le=16_384)]
 """Of an image in pixels; a damaged manifest must not ask for all memory."""
@@ -95,7 +94,7 @@ class SearchRecord(Record):
     feature_weight: float
     reduction: Literal["mean", "sum"]
     discrimination: Literal["features", "fooling"] = "features"
-    residual: SearchResidual = "absolute"
+    residual: Residual = "absolute"
     huber_delta: float = 0.1
     trimmed_share: float = 0.05
 

@@ -20,7 +20,7 @@ from ganspect.scoring.arrays import (
 from ganspect.scoring.match import DEVIATION_FLOOR, Match
 from ganspect.scoring.ranking import auroc
 from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
-from ganspect.scoring.search import Adam, SearchLoss, State, adam_step, cleared, iterate, search_loss
+from ganspect.scoring.search import Adam, Residual, SearchLoss, State, adam_step, cleared, iterate, search_loss
 
 __all__ = [
     "CONTRAST_SHARE",
@@ -33,6 +33,7 @@ __all__ = [
     "Array",
     "Match",
     "Need",
+    "Residual",
     "Score",
     "ScoreWeights",
     "SearchLoss",
