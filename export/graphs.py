@@ -96,8 +96,16 @@ class _Example:
             "pixel_deviation": torch.ones(sizes.size_hw),
         }
 
-    def trace(self, function: object, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-        return trace(function, [self._tensors[name] for name in inputs], inputs, outputs)  # type: ignore[arg-type]
+    def trace(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        *,
+        differentiates: bool = False,
+    ) -> onnx.ModelProto:
+        tensors = [self._tensors[name] for name in inputs]
+        return trace(function, tensors, inputs, outputs, differentiates=differentiates)
 
 
 def _state(latent: Tensor, zeros: Tensor) -> State:
@@ -128,7 +136,7 @@ class _Search:
         body_inputs = [*once, *STATE, "threshold", *example.maps]
         return Pieces(
             example.trace(formulas.prepare, ["image", "best_score", "part", "threshold"], [*once, "going"]),
-            example.trace(formulas.body, body_inputs, ["going", *STATE_OUT]),
+            example.trace(formulas.body, body_inputs, ["going", *STATE_OUT], differentiates=True),
             example.trace(formulas.finish, ["x", "best_latent"], ["reconstruction", "residual"]),
         )
 

@@ -1,8 +1,9 @@
 """From a PyTorch function, gradient included, to an ONNX model with a dynamic batch.
 
-`torch.onnx.export` fails on code that calls autograd, so the function is first traced with its gradient
-into plain operators (`make_fx`), then exported. The one operator without a core ATen decomposition is
-`convolution_backward`: for the input it is the transposed convolution with the same weight, and back.
+`torch.onnx.export` fails on code that calls autograd, so a function that does is first traced with its gradient into
+plain operators (`make_fx`), then exported; any other is exported as it is, which takes two thirds of the time. The one
+operator without a core ATen decomposition is `convolution_backward`: for the input it is the transposed convolution
+with the same weight, and back.
 """
 
 import contextlib
@@ -34,26 +35,30 @@ def trace(
     example: Sequence[Tensor],
     inputs: Sequence[str],
     outputs: Sequence[str],
+    *,
+    differentiates: bool = False,
 ) -> onnx.ModelProto:
     """Export a function to ONNX; the first axis of every input that has one is the batch.
 
     Args:
-        function: of tensors; may call `torch.func.grad`.
+        function: of tensors.
         example: inputs with a batch of `example_batch`; scalars and (H,W) maps named `pixel_…` have no batch axis.
         inputs: a name for each.
         outputs: a name for each tensor that the function returns.
+        differentiates: the function calls `torch.func.grad`.
 
     Returns:
         A model of plain operators, opset 20, IR 10, weights inside.
     """
     _read_operators_once()
-    graph = _with_gradient(function, example)
+    module = _Module(_with_gradient(function, example) if differentiates else function)
     batch = torch.export.Dim("batch", min=1)
     shapes = tuple(
         {0: batch} if _has_batch(name, tensor) else None for name, tensor in zip(inputs, example, strict=True)
     )
     with _quietly():
-        exported = torch.export.export(graph, tuple(example), dynamic_shapes=shapes)
+        # A module of *tensors has one argument for torch.export.
+        exported = torch.export.export(module, tuple(example), dynamic_shapes=(shapes,))
         program = torch.onnx.export(
             exported,
             dynamo=True,
@@ -77,6 +82,17 @@ def example_batch(taken: Collection[int]) -> int:
     Symbolic tracing takes equal sizes for one and the same: a batch of 3 would be tied to the 3 channels.
     """
     return next(batch for batch in _TRACE_BATCHES if batch not in taken)
+
+
+class _Module(torch.nn.Module):
+    """A function as the module that `torch.export` takes."""
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...] | Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...] | Tensor:
+        return self.function(*tensors)
 
 
 def _with_gradient(function: Callable[..., Any], example: Sequence[Tensor]) -> torch.fx.GraphModule:
