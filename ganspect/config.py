@@ -97,8 +97,8 @@ class ChoiceSettings(Section):
             are left out; where all are, the largest possible size is taken, and said. Empty: the recipe's own.
         weighings: candidates for `score.weighing`.
         shares: candidates for `score.share`.
-        relatives: candidates for `score.relative`; only 0 unless more are given, since drawn defects are all of limited
-            extent and cannot show what it costs with larger ones.
+        relatives: candidates for `score.relative`; only 0 unless more are given, since drawn defects overrate it
+            (docs/features.md).
         images: normal images that defects are drawn on, at most.
     """
 

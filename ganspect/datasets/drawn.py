@@ -31,6 +31,8 @@ _LEAST_SHARE = 0.1
 """Of the pixels drawn over: where fewer of them change, what was drawn looks like what was there."""
 _TRIES = 20
 _ANGLES = 720
+_LARGEST = 1.5
+"""Diameter of a defect as a share of the image's shorter side, at most: much of an image may be dark, blurred or gone."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Drawn:
         image: (H,W,C) uint8; equal to the given image outside the mask.
         mask: (H,W) bool, True where at least one channel changed by `LEAST_CHANGE` grey levels or more; never empty.
         kind: what was drawn: the kind asked for, or `spot` where that one could not be seen in this image.
-        size: longest extent of the mask as a share of the image's shorter side, above 0 and below 1.
+        size: longest extent of the mask as a share of the image's shorter side, above 0; above 1 where it is longer.
         contrast: mean absolute change over the mask's pixels and channels, as a share of 255; in [4/255, 1].
     """
 
@@ -160,7 +162,7 @@ def _log_uniform(random: _Random, low: float, high: float) -> float:
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
 
-def _blob(scene: _Scene, random: _Random, share: tuple[float, float], softness: float, slimmest: float = 0.3) -> _Area:
+def _blob(scene: _Scene, random: _Random, share: tuple[float, float], softness: float) -> _Area:
     """Return an area with a wobbling outline somewhere in the image, its extent between two shares of the side.
 
     Its edge is as sharp as pixels allow for a softness of 0 or less, and rises up to the centre for 1.
@@ -173,16 +175,16 @@ def _blob(scene: _Scene, random: _Random, share: tuple[float, float], softness: 
     y, x = rows[:, None] - centre[0], columns[None] - centre[1]
     index = (np.arctan2(y, x) * (_ANGLES / (2 * np.pi))).astype(np.intp)  # from -360 to 360: negative ones wrap around
     ragged = _log_uniform(random, 0.02, 0.6) * min(1.0, 1 - softness)  # a soft ragged one would look like a pinwheel
-    inside_px = radius * _outline(random, slimmest, ragged)[index] - np.hypot(y, x)
+    inside_px = radius * _outline(random, ragged)[index] - np.hypot(y, x)
     cover = np.clip((inside_px + 0.5) / max(1.0, softness * radius), 0, 1)
     window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return _Area(window, (cover * cover * (3 - 2 * cover))[..., None].astype(np.float32))
 
 
-def _outline(random: _Random, slimmest: float, ragged: float) -> Values:
+def _outline(random: _Random, ragged: float) -> Values:
     """Return (720,) in (0,1], the distance of an outline from its centre by angle: an ellipse that wobbles."""
     angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
-    ratio = _log_uniform(random, slimmest, 1)
+    ratio = _log_uniform(random, 0.3, 1)
     turned = angles + random.uniform(0, np.pi)
     ellipse = ratio / np.hypot(ratio * np.cos(turned), np.sin(turned))
     waves = np.arange(2, 14)
@@ -227,7 +229,7 @@ def _other_hue(pixels: Image, random: _Random) -> Values:
 def _scratch(scene: _Scene, random: _Random) -> _Painted:
     """Paint a line of two arms, sometimes a fork of three, from a centre."""
     canvas = np.zeros(scene.image.shape[:2], np.uint8)
-    length_px = _log_uniform(random, 0.1, 0.8) * scene.side_px
+    length_px = _log_uniform(random, 0.1, _LARGEST) * scene.side_px
     width_px = round(_log_uniform(random, 1, max(1.5, 0.03 * scene.side_px)))
     centre, angle = scene.place(random), random.uniform(0, 2 * np.pi)
     crooked = _log_uniform(random, 0.02, 0.4)
@@ -251,11 +253,11 @@ def _walk(random: _Random, start: tuple[float, float], angle: float, px: float, 
 
 def _missing(scene: _Scene, random: _Random) -> _Painted:
     """Let what surrounds an area grow over it, or give it one colour: of its surroundings or of the image's border."""
-    area = _blob(scene, random, (0.06, 0.5), softness=random.uniform(0, 0.2), slimmest=0.5)
+    area = _blob(scene, random, (0.06, _LARGEST), softness=random.uniform(0, 0.2))
     image, pixels = scene.image, np.ascontiguousarray(scene.image[area.window])
     inside = area.cover[..., 0] > 0
     around = [pixels[~inside], np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])]
-    fill = int(random.integers(3))
+    fill = int(random.integers(3)) if len(around[0]) else 1
     if fill < 2:
         return _blend(scene, area, np.median(around[fill], 0), _opacity(random, 0.4))
     new = cv2.inpaint(pixels, inside.astype(np.uint8), 3, cv2.INPAINT_TELEA).reshape(pixels.shape)
@@ -264,7 +266,7 @@ def _missing(scene: _Scene, random: _Random) -> _Painted:
 
 def _displaced(scene: _Scene, random: _Random) -> _Painted:
     """Copy to an area what lies elsewhere or a few pixels away, sometimes turned, sometimes mirrored."""
-    area = _blob(scene, random, (0.06, 0.4), softness=random.uniform(0, 0.3), slimmest=0.4)
+    area = _blob(scene, random, (0.06, _LARGEST), softness=random.uniform(0, 0.3))
     height, width = area.cover.shape[:2]
     middle = np.array([width - 1, height - 1]) / 2
     near = middle + [part.start for part in area.window[::-1]] + random.normal(0, 0.03 * scene.side_px, 2)
@@ -279,7 +281,7 @@ def _displaced(scene: _Scene, random: _Random) -> _Painted:
 
 def _blur(scene: _Scene, random: _Random) -> _Painted:
     """Take away what is fine in an area, exaggerate it, or add grain, the same in all channels."""
-    area = _blob(scene, random, (0.08, 0.5), softness=random.uniform(0, 1))
+    area = _blob(scene, random, (0.08, _LARGEST), softness=random.uniform(0, 1))
     old = scene.image[area.window].astype(np.float32)
     if random.random() < 1 / 3:
         noise = cv2.GaussianBlur(random.normal(0, 1, old.shape[:2]), (0, 0), random.uniform(0.3, 1.5))
@@ -290,7 +292,7 @@ def _blur(scene: _Scene, random: _Random) -> _Painted:
 
 
 def _shade(scene: _Scene, random: _Random) -> _Painted:
-    area = _blob(scene, random, (0.3, 0.65), softness=random.uniform(0.2, 0.9), slimmest=0.5)
+    area = _blob(scene, random, (0.3, _LARGEST), softness=random.uniform(0.2, 0.9))
     return _blend(scene, area, _colour(scene, random), _log_uniform(random, 0.06, 0.8))
 
 

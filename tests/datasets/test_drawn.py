@@ -43,7 +43,7 @@ def keeps_its_promises(image: Image, drawn: Drawn) -> bool:
         and not changed[~drawn.mask].any()
         and changed[drawn.mask].mean() >= LEAST_MEAN_CHANGE
         and drawn.contrast == pytest.approx(changed[drawn.mask].mean() / 255)
-        and 0 < drawn.size < 1
+        and 0 < drawn.size < 5
     )
 
 
@@ -100,6 +100,18 @@ def test_sizes_and_contrasts_spread_over_an_order_of_magnitude() -> None:
     for values in ([one.size for one in drawn], [one.contrast for one in drawn]):
         low, high = np.quantile(values, [0.05, 0.95])
         assert high > 10 * low
+
+
+@pytest.mark.parametrize("kind", ["scratch", "missing", "displaced", "blur", "shade"])
+def test_some_defects_cover_much_of_the_image(kind: Kind) -> None:
+    sizes = [one.size for one in draws(part(100, 100, 1), kind, 80)]
+    assert sum(size > 0.7 for size in sizes) >= 8
+    assert sum(size < 0.5 for size in sizes) >= 8
+
+
+def test_a_defect_that_leaves_nothing_around_it_is_drawn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganspect.datasets.drawn._LARGEST", 40.0)
+    assert all(keeps_its_promises(IMAGES["tall"], one) for kind in KINDS for one in draws(IMAGES["tall"], kind, 12))
 
 
 def test_sizes_and_contrasts_are_drawn_independently() -> None:
