@@ -32,7 +32,7 @@ _LEAST_SHARE = 0.1
 _TRIES = 20
 _ANGLES = 720
 _LARGEST = 1.5
-"""Diameter of a defect as a share of the image's shorter side, at most: much of an image may be dark, blurred or gone."""
+"""Diameter of a defect as a share of the image's shorter side, at most: much of an image may be dark or blurred."""
 
 
 @dataclass(frozen=True)
