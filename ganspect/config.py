@@ -103,7 +103,7 @@ class ChoiceSettings(Section):
     """
 
     latents: tuple[LatentKind, ...] = ()
-    latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128)
+    latent_sizes: tuple[Annotated[int, Field(ge=0, le=2048)], ...] = (0, 16, 32, 64, 128, 192)
     weighings: tuple[Weighing, ...] = Field(default=("place", "pooled", "plain"), min_length=1)
     shares: tuple[Share, ...] = Field(default=(0.01, 0.05), min_length=1)
     relatives: tuple[Share, ...] = Field(default=(0.0,), min_length=1)

@@ -162,11 +162,11 @@ def test_generator_and_encoder_store_their_basis_once(mvtec_folder: Path, tmp_pa
     assert run.system.pca is not None
     for name in ("generator", "encoder"):
         model = builders[name]()
-        bases = [one for one in model.graph.initializer if sorted(one.dims) == sorted(run.system.pca.basis.shape)]
-        assert [one.data_type for one in bases] == [onnx.TensorProto.FLOAT16]
+        bases = [one for one in model.graph.initializer if sorted(one.dims) == sorted(run.system.pca.codes.shape)]
+        assert [one.data_type for one in bases] == [onnx.TensorProto.UINT8]
         weights.take_out(model)
     networks = _bytes_of(run.system.generator, run.system.encoder)
-    assert weights.size_bytes < networks + run.system.pca.basis.nbytes + 2 * run.system.pca.mean.nbytes
+    assert weights.size_bytes < networks + run.system.pca.codes.nbytes + 2 * run.system.pca.mean.nbytes
 
 
 def _bytes_of(*networks: torch.nn.Module | None) -> int:
@@ -225,13 +225,13 @@ def test_export_has_compared_them_with_pytorch(bundle: Bundle) -> None:
     assert {"backbone", "picture", "distance", "heat map", "encoder_score", "search"} <= compared
 
 
-def test_each_weight_is_in_the_file_once_and_the_basis_in_half_precision(bundle: Bundle, features_run: Path) -> None:
+def test_each_weight_is_in_the_file_once_and_the_basis_in_a_byte_a_value(bundle: Bundle, features_run: Path) -> None:
     """Backbone and basis are in five graphs: stored by each, or in single precision, the file would be far larger."""
     system, content = load_run(features_run).system, (bundle.folder / WEIGHTS).read_bytes()
     assert system.pca is not None
     assert system.distance is not None
     assert system.distance.weights is not None
-    for kept in (system.pca.basis, system.distance.weights):
+    for kept in (system.pca.codes, system.distance.weights):
         assert content.count(kept.numpy().tobytes()) == 1
         for other in (kept.float(), kept.mT.contiguous(), kept.float().mT.contiguous()):
             assert other.numpy().tobytes() not in content
