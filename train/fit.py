@@ -71,19 +71,32 @@ def train(recipe: Recipe, system_type: type[System], dataset: Dataset, out: Path
     folder.claim(recipe)
     if folder.finished:
         return out
-    data = load_training_data(recipe, dataset)
     with deterministic():
-        begun = _begun_before(data, folder)
-        represented = _represented(recipe, data, folder)
-        choice = begun.choice if begun else _chosen(recipe, data, represented)
-        recipe = with_choice(recipe, choice, system_type, folder.config)
-        system = build_system(recipe, system_type)
-        if system.representation is not None and represented.representation is not None:
-            system.representation.load_state_dict(represented.representation.state_dict())
-        compute = _compute_of(begun) if begun else _begin(recipe, system, data, folder, choice)
-        Trainer(system, represented.batches, compute, folder).run()
+        try:
+            trainer = _prepared(recipe, system_type, dataset, folder)
+        except KeyboardInterrupt:
+            Console(stderr=True).print(
+                "interrupted before the first step; run the same command again, and features that are whole are kept",
+                soft_wrap=True,
+            )
+            raise
+        trainer.run()
     folder.features.unlink(missing_ok=True)
     return out
+
+
+def _prepared(recipe: Recipe, system_type: type[System], dataset: Dataset, folder: RunFolder) -> Trainer:
+    """Return what trains a run, begun now or before: images are read, features computed, what is open is chosen."""
+    data = load_training_data(recipe, dataset)
+    begun = _begun_before(data, folder)
+    represented = _represented(recipe, data, folder)
+    choice = begun.choice if begun else _chosen(recipe, data, represented)
+    recipe = with_choice(recipe, choice, system_type, folder.config)
+    system = build_system(recipe, system_type)
+    if system.representation is not None and represented.representation is not None:
+        system.representation.load_state_dict(represented.representation.state_dict())
+    compute = _compute_of(begun) if begun else _begin(recipe, system, data, folder, choice)
+    return Trainer(system, represented.batches, compute, folder)
 
 
 @dataclass(frozen=True)
