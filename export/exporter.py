@@ -20,6 +20,7 @@ from ganspect.bundle import MANIFEST, open_bundle
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError, VerificationError
 from ganspect.export.deciding import decide_mode
+from ganspect.export.deviations import measure_deviations
 from ganspect.export.formulas import Deployed, Formulas, compose
 from ganspect.export.graphs import Sizes, graph_builders
 from ganspect.export.parity import TOLERANCES, Figures, ParityCheck
@@ -43,7 +44,7 @@ from ganspect.records import (
 )
 from ganspect.runtime.calibration import calibrate, statistics_frames
 from ganspect.runtime.normal_images import NamedFrame
-from ganspect.scoring import SCORES
+from ganspect.scoring import SCORES, find_score, in_order
 from ganspect.train.latents import LatentLayout
 from ganspect.train.run import Run, load_run
 from ganspect.train.system import System
@@ -83,6 +84,7 @@ def export_run(
     run = load_run(run_folder, system_type=system_type)
     require_provable(precisions, run.system)
     held_out = [(sample.name, frame) for sample, frame in run.held_out()]
+    run.system.score_deviations = measure_deviations(run.system, held_out)
     with new_folder(out, what=MANIFEST) as folder:
         with console.status("tracing the graphs, gradient and search loop included"):
             write_graphs(run.system, run.recipe, folder)
@@ -223,11 +225,12 @@ def _backbone_record(system: System, recipe: Recipe) -> BackboneRecord | None:
 
 def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
     deployed = Deployed.by(system, recipe.score.search, recipe.score.encoder)
+    can = (name for name in SCORES if system.can_score(name, recipe))
     return ScoreRecord(
         search=deployed.search,
         encoder=deployed.encoder,
         paper=system.paper_score,
-        formulas={name: score.formula for name, score in SCORES.items() if system.can_score(name, recipe)},
+        formulas={name: find_score(name).formula for name in in_order({*can, *deployed.names})},
         feature_weight=recipe.score.feature_weight,
         alpha=recipe.score.alpha,
         kappa=recipe.score.kappa,
@@ -236,6 +239,7 @@ def _score_record(system: System, recipe: Recipe) -> ScoreRecord:
         weighing=recipe.score.weighing,
         share=recipe.score.share,
         relative=recipe.score.relative,
+        deviations=dict(system.score_deviations),
     )
 
 

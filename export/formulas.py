@@ -12,7 +12,6 @@ from torch import Tensor
 from ganspect.export.folding import fold
 from ganspect.records import SearchRecord
 from ganspect.scoring import (
-    SCORES,
     Adam,
     Match,
     Need,
@@ -21,11 +20,12 @@ from ganspect.scoring import (
     SearchLoss,
     State,
     cleared,
+    find_score,
     iterate,
     search_loss,
     to_unit_range,
 )
-from ganspect.train.system import Seen, System, matched, weights_of
+from ganspect.train.system import Seen, System, matched
 
 BESIDE_VIEWS: frozenset[Need] = frozenset({"image", "pixels", "distance", "latent"})
 """What a score may take of a match that is none of the system's views."""
@@ -58,7 +58,7 @@ class Deployed:
     @property
     def needs_pixel_statistics(self) -> bool:
         """Return whether one of them does; every graph that scores then takes the two maps."""
-        return any(SCORES[name].needs_pixel_statistics for name in self.names)
+        return any(find_score(name).needs_pixel_statistics for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Formulas:
     @property
     def score(self) -> Score:
         """Return the deployed score, tracked by the search."""
-        return SCORES[self.deployed.search]
+        return find_score(self.deployed.search)
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class Formulas:
         x = self.represent(image)
         latent = self.system.encode(x)
         match = with_pixels(self.system.match(x, latent), pixels)
-        scores = (SCORES[name].of(match, self.weights) for name in self.deployed.names)
+        scores = (find_score(name).of(match, self.weights) for name in self.deployed.names)
         return latent, *scores, *self.shown(x, match.reconstruction)
 
     def represent(self, image: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
         loss_of(search),
         adam_of(search),
         Deployed.by(system, score, encoder_score),
-        weights_of(system.recipe),
+        system.weights,
         search.burn_in,
     )
 

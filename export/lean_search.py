@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from ganspect.bundle import Bundle
 from ganspect.export.formulas import BESIDE_VIEWS, Deployed, Formulas, adam_of, loss_of, with_pixels
 from ganspect.export.reference import initial_state
-from ganspect.scoring import SCORES, Match, ScoreWeights, State, adam_step, search_loss
+from ganspect.scoring import Match, ScoreWeights, State, adam_step, find_score, search_loss
 from ganspect.train.system import System, matched
 
 
@@ -79,14 +79,14 @@ class LeanSearch:
         system, names = formulas.system, formulas.deployed.names
         latent = system.encode(x)
         reconstruction = system.generator(latent)
-        if frozenset().union(*(SCORES[name].needs for name in names)) <= BESIDE_VIEWS:
+        if frozenset().union(*(find_score(name).needs for name in names)) <= BESIDE_VIEWS:
             match = Match(x, reconstruction)
         else:
             anchor = latent if system.anchored or "code" in system.views else None
             seen, seen_in_it = system.see(x, anchor), system.see(reconstruction, anchor)
             match = matched(x, seen, reconstruction, seen_in_it, anchor)
         match = with_pixels(system.with_latent(system.with_distance(match), latent), pixels)
-        scores = (SCORES[name].of(match, formulas.weights) for name in names)
+        scores = (find_score(name).of(match, formulas.weights) for name in names)
         return latent, *scores, *formulas.shown(x, reconstruction)
 
     def _by_autograd(self, prepared: Prepared, state: State) -> State:
@@ -133,6 +133,6 @@ def formulas_of(system: System, bundle: Bundle) -> Formulas:
         loss_of(search),
         adam_of(search),
         Deployed(scores.search, scores.encoder),
-        ScoreWeights(scores.feature_weight, scores.alpha, scores.kappa),
+        ScoreWeights(scores.feature_weight, scores.alpha, scores.kappa, scores.deviations),
         search.burn_in,
     )

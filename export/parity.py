@@ -21,8 +21,7 @@ from ganspect.export.formulas import Deployed, to_image, to_pixels, with_pixels
 from ganspect.export.graphs import PIXEL_MAPS, STATE, STATE_OUT, Sizes
 from ganspect.export.reference import ReferenceSearch, initial_state
 from ganspect.export.variants import file_name
-from ganspect.scoring import SCORES, State
-from ganspect.train.system import weights_of
+from ganspect.scoring import State, find_score
 
 BATCHES: Mapping[int, int] = {1: 3, 5: 1}
 """Batch sizes, and on how many batches of fresh images single steps are compared: a median is of three rows or more."""
@@ -160,8 +159,8 @@ class ParityCheck:
             x = self._x(image)
             latent = system.encode(x)
             matched = with_pixels(system.match(x, latent), pixels)
-            weights = weights_of(system.recipe)
-            start, encoder = (SCORES[name].of(matched, weights) for name in (self._deployed.search, encoder_score))
+            weights = system.weights
+            start, encoder = (find_score(name).of(matched, weights) for name in (self._deployed.search, encoder_score))
             residual, picture = system.heat_map(x, matched.reconstruction), system.picture(matched.reconstruction)
         inputs = {"image": image} | dict(zip(PIXEL_MAPS, pixels, strict=False))
         got_latent, got_encoder, got_start, got_pixels, got_residual = self._graph("score", inputs)

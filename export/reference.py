@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ganspect.export.formulas import adam_of, loss_of, to_image, with_pixels
 from ganspect.records import SearchRecord
-from ganspect.scoring import SCORES, State, iterate, search_loss
-from ganspect.train.system import System, weights_of
+from ganspect.scoring import State, find_score, iterate, search_loss
+from ganspect.train.system import System
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class ReferenceSearch:
         self, image: Tensor, state: State, threshold: Tensor, pixels: tuple[Tensor, ...] = ()
     ) -> tuple[State, Tensor]:
         """Take one iteration and return the gradient of the search loss as well, (N,D)."""
-        settings, weights = self.search, weights_of(self.system.recipe)
+        settings, weights = self.search, self.system.weights
         latent = state.latent.detach().requires_grad_()
         matched = self.system.match(self._represented(image), latent)
         loss = search_loss(loss_of(settings), matched).sum()
         (gradient,) = torch.autograd.grad(loss, latent)
         with torch.no_grad():
-            score = SCORES[self.score].of(with_pixels(matched, pixels), weights)
+            score = find_score(self.score).of(with_pixels(matched, pixels), weights)
             return iterate(state, score, gradient, adam_of(settings), threshold, settings.burn_in), gradient
 
     def run(self, image: Tensor, state: State, steps: int, pixels: tuple[Tensor, ...] = ()) -> State:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ganspect.records import Mode, Weighing
-from ganspect.scoring import PAPER_WEIGHTS, SCORES, Residual
+from ganspect.scoring import PAPER_WEIGHTS, SCORES, Residual, find_score, terms_of
 from ganspect.sections import Section, parse, read_yaml
 
 LEAST_SIDE = 28
@@ -199,12 +199,29 @@ class SearchSettings(Section):
         return self
 
 
+def _require_a_sum(name: str, allowed: set[str]) -> None:
+    terms = terms_of(name)
+    for term in terms:
+        if term not in (SCORES if len(terms) > 1 else allowed):
+            raise ValueError(
+                f"unknown score {term!r}; expected one of {', '.join(sorted(allowed))}, or two with a + between"
+            )
+    if len(terms) != 2 or terms[0] == terms[1]:
+        raise ValueError(f"{name!r} is not a sum of two different scores; give two, such as {_A_SUM}")
+    if find_score(name).needs_pixel_statistics:
+        raise ValueError(f"{name!r} has a term that needs pixel statistics, which sums cannot have; choose another")
+
+
+_A_SUM = "weighed_residual + latent_mahalanobis"
+
+
 class ScoreSettings(Section):
     """Which score the bundle deploys, in search and for the encoder alone.
 
     Attributes:
-        search: name in `ganspect.scoring.SCORES` that the search tracks and the threshold is for.
-        encoder: `paper` for the system's own score, or a name as above, taken at the encoder's latent.
+        search: name in `ganspect.scoring.SCORES` that the search tracks and the threshold is for; or the sum of two,
+            `weighed_residual + latent_mahalanobis`, each in deviations over held-out normal images.
+        encoder: `paper` for the system's own score, or a name or a sum as above, taken at the encoder's latent.
         feature_weight: λ of AnoGAN's scores.
         alpha: α of EGBAD's scores.
         kappa: κ of f-AnoGAN's score.
@@ -228,11 +245,16 @@ class ScoreSettings(Section):
     share: Share = 0.01
     relative: Share = 0.0
 
+    @field_validator("search", "encoder")
+    @classmethod
+    def _named_as_everywhere(cls, name: str) -> str:
+        return " + ".join(terms_of(name))
+
     @model_validator(mode="after")
     def _known(self) -> "ScoreSettings":
         for name, allowed in ((self.search, set(SCORES)), (self.encoder, {*SCORES, "paper"})):
             if name not in allowed:
-                raise ValueError(f"unknown score {name!r}; expected one of {', '.join(sorted(allowed))}")
+                _require_a_sum(name, allowed)
         return self
 
 

@@ -117,6 +117,7 @@ class ScoreRecord(Record):
             images, and else in [0, 1].
         share: of the places that `weighed_residual` averages.
         relative: share of an image's own level that is taken out of weighed residuals.
+        deviations: of the terms of deployed sums over held-out normal images, by the score's name.
     """
 
     search: str
@@ -131,6 +132,7 @@ class ScoreRecord(Record):
     weighing: Weighing | None = None
     share: float = 0.01
     relative: float = 0.0
+    deviations: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class GraphRecord(Record):

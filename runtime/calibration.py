@@ -211,8 +211,16 @@ def _pass(search: LatentSearch, frames: list[NamedFrame], bar: Progress, task: T
     return scored
 
 
+def different_frames(frames: Sequence[NamedFrame]) -> dict[str, NamedFrame]:
+    """Return those frames whose pixels no earlier frame has, by their fingerprints."""
+    found: dict[str, NamedFrame] = {}
+    for name, frame in frames:
+        found.setdefault(fingerprint(frame), (name, frame))
+    return found
+
+
 def _split(bundle: Bundle, frames: Sequence[NamedFrame]) -> _Parts:
-    unique = {fingerprint(frame): (name, frame) for name, frame in reversed(frames)}
+    unique = different_frames(frames)
     trained = [name for digest, (name, _) in unique.items() if digest in set(bundle.manifest.training.fingerprints)]
     if trained:
         raise CalibrationError(
@@ -224,9 +232,8 @@ def _split(bundle: Bundle, frames: Sequence[NamedFrame]) -> _Parts:
             f"{len(unique)} different normal images were given; at least 2 are needed, one for the pixel statistics "
             f"and one for the threshold, and {images_needed(float(LEAST_RATE))} for a false-alarm rate of 1%"
         )
-    ordered = list(reversed(unique.items()))
-    statistics, threshold = split_calibration(ordered)
-    return _Parts([item for _, item in statistics], [item for _, item in threshold], [digest for digest, _ in ordered])
+    statistics, threshold = split_calibration(list(unique.values()))
+    return _Parts(statistics, threshold, list(unique))
 
 
 def _require_enough(parts: _Parts, rate: float | None) -> None:

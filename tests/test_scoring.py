@@ -12,6 +12,8 @@ from ganspect.scoring import (
     SearchLoss,
     State,
     cleared,
+    find_score,
+    in_order,
     iterate,
     residual_map,
     search_loss,
@@ -122,6 +124,21 @@ def test_numpy_and_torch_give_the_same_score(name):
     scores = SCORES[name].of(with_numpy)
     assert scores.shape == (4,)
     np.testing.assert_allclose(scores, SCORES[name].of(with_torch).numpy(), rtol=2e-6)
+
+
+def test_a_sum_divides_each_term_by_its_deviation():
+    match = Match(**_arrays())
+    weights = ScoreWeights(deviations={"residual_mean": 0.5, "feature_distance": 2.0})
+    total = find_score("residual_mean + feature_distance")
+    expected = SCORES["residual_mean"].of(match) / 0.5 + SCORES["feature_distance"].of(match) / 2
+    np.testing.assert_allclose(total.of(match, weights), expected, rtol=1e-6)
+    assert total.needs == {"features"}
+    assert find_score("residual_mean") is SCORES["residual_mean"]
+
+
+def test_tables_have_sums_after_the_scores_and_nothing_unknown():
+    names = {"feature_distance + residual_mean", "residual_mean", "a + b", "x", "feature_distance", "anogan"}
+    assert in_order(names) == ("anogan", "residual_mean", "feature_distance", "feature_distance + residual_mean")
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -16,7 +16,7 @@ from ganspect.block_pca import pcas_of
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
 from ganspect.pca import cross_fitted_weights
-from ganspect.scoring import SCORES, Match, Need, ScoreWeights, residual_map
+from ganspect.scoring import SCORES, Match, Need, ScoreWeights, find_score, residual_map
 from ganspect.train.compute import Compute
 from ganspect.train.decoder import Decoder
 from ganspect.train.distance import Distance
@@ -157,6 +157,8 @@ class System(nn.Module, ABC):
         features: (N,C,H,W) of x to the discriminator's intermediate layer f, (N,F...); only where it is in `views`.
         latent_mean: (D,) of the prior; zeros in most systems.
         latent_deviation: (D,) of the prior: latents are drawn from N(latent_mean, latent_deviation^2); mostly ones.
+        score_deviations: of the terms of deployed sums over held-out normal images, by the score's name; export
+            measures them.
     """
 
     name: ClassVar[str]
@@ -176,12 +178,14 @@ class System(nn.Module, ABC):
     features: nn.Module
     latent_mean: Tensor
     latent_deviation: Tensor
+    score_deviations: Mapping[str, float]
 
     @abstractmethod
     def __init__(self, recipe: Recipe) -> None:
         """Build the networks with initial weights drawn from PyTorch's generator."""
         super().__init__()
         self.recipe = recipe
+        self.score_deviations = {}
         self.latent = LatentLayout.of(recipe)
         self.register_buffer("latent_mean", torch.zeros(self.latent.size))
         self.register_buffer("latent_deviation", torch.ones(self.latent.size))
@@ -323,12 +327,18 @@ class System(nn.Module, ABC):
             seen.add("distance")
         for view in cls.views:
             seen |= _NEEDS_MET[view]
-        return SCORES[name].needs <= seen
+        return find_score(name).needs <= seen
 
     def encoder_score(self, image: Tensor) -> Tensor:
         """Return the score of the system's paper at the encoder's latent, (N,)."""
-        score: Tensor = SCORES[self.paper_score].of(self.match(image, self.encode(image)), weights_of(self.recipe))
+        score: Tensor = SCORES[self.paper_score].of(self.match(image, self.encode(image)), self.weights)
         return score
+
+    @property
+    def weights(self) -> ScoreWeights:
+        """Return the weights of its scores."""
+        score = self.recipe.score
+        return ScoreWeights(score.feature_weight, score.alpha, score.kappa, self.score_deviations)
 
 
 def matched(image: Tensor, seen: Seen, reconstruction: Tensor, seen_in_it: Seen, anchor: Tensor | None) -> Match:
@@ -343,8 +353,3 @@ def matched(image: Tensor, seen: Seen, reconstruction: Tensor, seen_in_it: Seen,
         reconstruction_logit=seen_in_it.logit,
         reconstruction_code=seen_in_it.code,
     )
-
-
-def weights_of(recipe: Recipe) -> ScoreWeights:
-    """Return the weights of the papers' scores that a recipe sets."""
-    return ScoreWeights(recipe.score.feature_weight, recipe.score.alpha, recipe.score.kappa)

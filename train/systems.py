@@ -8,7 +8,7 @@ from typing import Any
 from ganspect.block_pca import require_small_blocks
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
-from ganspect.scoring import SCORES, number_of_largest
+from ganspect.scoring import SCORES, number_of_largest, terms_of
 from ganspect.sections import nearest, parse
 from ganspect.train.anogan import Anogan
 from ganspect.train.egbad import Egbad
@@ -56,6 +56,7 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
             raise ConfigError(
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
+    _require_encoder_of_sums(recipe, system_type, path)
     _require_views(recipe, system_type, path)
     for section in ("choice", "discriminator"):
         _require_a_use(section, recipe, system_type, path)
@@ -71,6 +72,14 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
             "cannot compute; name another score"
         )
     return recipe
+
+
+def _require_encoder_of_sums(recipe: Recipe, system_type: type[System], path: Path) -> None:
+    if len(terms_of(recipe.score.search)) > 1 and not system_type.has_encoder(recipe):
+        raise ConfigError(
+            f"{path}: score.search is {recipe.score.search!r}, but {system_type.name} is trained without an encoder by "
+            "this recipe, at whose latents the terms of a sum are measured; train one, or choose one score"
+        )
 
 
 def _require_views(recipe: Recipe, system_type: type[System], path: Path) -> None:
@@ -114,7 +123,8 @@ def _require_a_use(section: str, recipe: Recipe, system_type: type[System], path
     if getattr(recipe, section) is None:
         return
     purpose = {"choice": "decides how weighed_residual is taken", "discriminator": "corrects weighed_residual"}[section]
-    if "weighed_residual" not in (recipe.score.search, recipe.score.encoder, system_type.paper_score):
+    deployed = {*terms_of(recipe.score.search), *terms_of(recipe.score.encoder), system_type.paper_score}
+    if "weighed_residual" not in deployed:
         raise ConfigError(
             f"{path}: {section} {purpose}, but the recipe deploys {recipe.score.search}; "
             f"set score.search to weighed_residual, or leave {section} out"

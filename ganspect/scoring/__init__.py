@@ -19,7 +19,18 @@ from ganspect.scoring.arrays import (
 )
 from ganspect.scoring.match import DEVIATION_FLOOR, Match
 from ganspect.scoring.ranking import auroc
-from ganspect.scoring.scores import CONTRAST_SHARE, PAPER_WEIGHTS, SCORES, WORST_SHARE, Need, Score, ScoreWeights
+from ganspect.scoring.scores import (
+    CONTRAST_SHARE,
+    PAPER_WEIGHTS,
+    SCORES,
+    WORST_SHARE,
+    Need,
+    Score,
+    ScoreWeights,
+    find_score,
+    in_order,
+    terms_of,
+)
 from ganspect.scoring.search import Adam, Residual, SearchLoss, State, adam_step, cleared, iterate, search_loss
 
 __all__ = [
@@ -41,11 +52,14 @@ __all__ = [
     "adam_step",
     "auroc",
     "cleared",
+    "find_score",
+    "in_order",
     "iterate",
     "largest_mean",
     "number_of_largest",
     "relative_to_level",
     "residual_map",
     "search_loss",
+    "terms_of",
     "to_unit_range",
 ]

@@ -1,7 +1,7 @@
-"""Every anomaly score by name, with its formula in words and what it needs of a match."""
+"""Every anomaly score by name, with its formula in words and what it needs of a match; sums of two by `A + B`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ganspect.scoring.arrays import Array, Reduction, box3, largest_mean, not_real, per_row, residual_map
@@ -26,17 +26,20 @@ image itself, since the score is about pixels; `pair`: features and logits must 
 
 @dataclass(frozen=True)
 class ScoreWeights:
-    """The weights of the papers' scores; the defaults are those of the papers.
+    """The weights of the papers' scores, whose defaults are the papers', and of the terms of a sum.
 
     Attributes:
         feature_weight: λ in [0, 1], AnoGAN's share of the discrimination loss.
         alpha: α in [0, 1], EGBAD's share of the residual.
         kappa: κ, f-AnoGAN's weight of the features.
+        deviations: standard deviation of scores over normal images, above 0, by name; what the terms of a sum are
+            divided by.
     """
 
     feature_weight: float = 0.1
     alpha: float = 0.9
     kappa: float = 1.0
+    deviations: Mapping[str, float] = field(default_factory=dict)
 
 
 PAPER_WEIGHTS = ScoreWeights()
@@ -201,3 +204,33 @@ SCORES: Mapping[str, Score] = {
     "feature_distance": Score("mean |f(x) - f(G(z))|", _feature_distance, _FEATURES),
 }
 """Every score by the name that recipes, manifests and metrics.json use."""
+
+
+def terms_of(name: str) -> tuple[str, ...]:
+    """Return the names of the scores that a name is made of: the name itself, or the two of a sum, `A + B`."""
+    return tuple(term.strip() for term in name.split("+"))
+
+
+def find_score(name: str) -> Score:
+    """Return a score by its name, or the sum of two by theirs, `weighed_residual + latent_mahalanobis`.
+
+    Each term of a sum is divided by its standard deviation over normal images (`ScoreWeights.deviations`), so that
+    none outweighs the other for want of a common unit.
+    """
+    terms = terms_of(name)
+    if len(terms) == 1:
+        return SCORES[name]
+
+    def of_sum(match: Match, weights: ScoreWeights) -> Array:
+        first, second = (SCORES[term].of(match, weights) * (1.0 / weights.deviations[term]) for term in terms)
+        return first + second
+
+    needs = frozenset[Need]().union(*(SCORES[term].needs for term in terms))
+    return Score(" + ".join(f"{term} / its deviation over normal images" for term in terms), of_sum, needs)
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some names that are of scores, in the order in which tables have them: `SCORES`, then sums."""
+    given = set(names)
+    sums = (name for name in given - set(SCORES) if set(terms_of(name)) <= set(SCORES))
+    return (*(name for name in SCORES if name in given), *sorted(sums))

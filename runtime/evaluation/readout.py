@@ -14,7 +14,7 @@ import numpy as np
 from ganspect.bundle import Bundle
 from ganspect.preprocess import Maps, Tiles, stitch
 from ganspect.runtime.backends import Backend
-from ganspect.scoring import SCORES, Match, ScoreWeights, residual_map, to_unit_range
+from ganspect.scoring import Match, ScoreWeights, find_score, in_order, residual_map, to_unit_range
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,12 +33,12 @@ class Readout:
         self._backend = backend
         self._statistics = bundle.pixel_statistics()
         recorded = bundle.manifest.scores
-        self._weights = ScoreWeights(recorded.feature_weight, recorded.alpha, recorded.kappa)
+        self._weights = ScoreWeights(recorded.feature_weight, recorded.alpha, recorded.kappa, recorded.deviations)
         self._share = recorded.share
         self._graphs = bundle.manifest.graphs
         self._features = bundle.manifest.graphs.get("features")
-        self.names = tuple(name for name in SCORES if name in recorded.formulas)
-        takes_latents = any("latent" in SCORES[name].needs for name in self.names)
+        self.names = in_order(recorded.formulas)
+        takes_latents = any("latent" in find_score(name).needs for name in self.names)
         # Bundles of older versions have no such score, and no prior in their files.
         self._prior = bundle.prior() if takes_latents else None
 
@@ -111,7 +111,7 @@ class Readout:
             latent_mean=self._prior and self._prior.mean,
             latent_deviation=self._prior and self._prior.deviation,
         )
-        return {name: SCORES[name].of(match, self._weights) for name in self.names}
+        return {name: find_score(name).of(match, self._weights) for name in self.names}
 
     def _distance(self, x: Array, reconstruction: Array) -> Array | None:
         if "distance" not in self._graphs:

@@ -22,7 +22,7 @@ from ganspect.runtime.evaluation.kinds import kinds_of
 from ganspect.runtime.evaluation.metrics import auroc_difference, auroc_interval, has_both_classes, image_metrics
 from ganspect.runtime.evaluation.operating_point import operating_point
 from ganspect.runtime.machine import machine
-from ganspect.scoring import SCORES
+from ganspect.scoring import SCORES, in_order
 
 Json: TypeAlias = dict[str, Any]
 
@@ -82,10 +82,10 @@ def _scores(evaluated: Evaluated) -> Json:
             "auroc": _auroc(evaluated, None if main is None else main[name]),
             "at_last": {"auroc": _auroc(evaluated, None if full.at_last is None else full.at_last[name])},
             "at_start": {"auroc": _auroc(evaluated, None if full.at_start is None else full.at_start[name])},
-            "formula": SCORES[name].formula,
+            "formula": recorded.formulas[name],
             "deployed": name == recorded.search and evaluated.mode == "search",
         }
-        for name in (name for name in SCORES if name in recorded.formulas)
+        for name in in_order(recorded.formulas)
     }
     if full.encoder is not None:
         formula = recorded.formulas.get(recorded.encoder or "", recorded.encoder)

@@ -94,7 +94,7 @@ def test_statistics_are_those_of_the_best_reconstructions(copy, tiny_bundle, fra
     def remember(items):
         parts = original(items)
         if not taken:
-            taken.append([frame for _, (_, frame) in parts[0]])
+            taken.append([frame for _, frame in parts[0]])
         return parts
 
     monkeypatch.setitem(calibrate.__globals__, "split_calibration", remember)

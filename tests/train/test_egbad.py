@@ -10,7 +10,7 @@ from ganspect.train.bigan import BiganStage
 from ganspect.train.compute import Compute
 from ganspect.train.egbad import Egbad
 from ganspect.train.run import load_run
-from ganspect.train.system import System, weights_of
+from ganspect.train.system import System
 from ganspect.train.systems import parse_recipe
 from tests.conftest import train_system
 from tests.train.stages import images, tiny
@@ -114,7 +114,7 @@ def test_the_papers_scores_by_their_formulas() -> None:
         "egbad_cross_entropy_code": -torch.log(torch.sigmoid(system.head(f(g, e)))),
     }
     for name, discrimination in wanted.items():
-        found = SCORES[name].of(system.match(shown, e), weights_of(system.recipe))
+        found = SCORES[name].of(system.match(shown, e), system.weights)
         torch.testing.assert_close(found, residual + (1 - alpha) * discrimination)
     torch.testing.assert_close(system.encoder_score(shown), residual + 0.3 * wanted["egbad_feature_matching"])
 
