@@ -1,6 +1,8 @@
 """Deviations of scores over held-out normal images: what the terms of a deployed sum are divided by.
 
 system.score_deviations = measure_deviations(system, held_out)
+
+A frame's score is the largest of its tiles', as at run time.
 """
 
 from collections.abc import Sequence
@@ -11,14 +13,18 @@ import torch
 from ganspect.datasets import split_calibration
 from ganspect.errors import CalibrationError
 from ganspect.export.formulas import Deployed, to_image
-from ganspect.preprocess import to_tiles
+from ganspect.preprocess import Frame, to_tiles
 from ganspect.runtime.calibration import different_frames
 from ganspect.runtime.normal_images import NamedFrame
 from ganspect.scoring import find_score, terms_of
 from ganspect.train.data import tile_grid
 from ganspect.train.system import System
 
-_TILES_AT_ONCE = 16
+LEAST_FRAMES = 8
+"""From fewer, one term's deviation may come out several times too small, and that term would drown the other."""
+
+_LEAST_DEVIATION = 1e-5
+"""As a share of the mean: what varies by less varies by rounding."""
 
 
 @torch.no_grad()
@@ -32,7 +38,7 @@ def measure_deviations(system: System, held_out: Sequence[NamedFrame]) -> dict[s
         held_out: normal images that it was not trained on, as `ganspect.runtime.calibration.calibrate` takes them.
 
     Raises:
-        CalibrationError: a term is the same on all of them, or they are too few.
+        CalibrationError: these are fewer than `LEAST_FRAMES`, or a term is the same on all of them.
     """
     recipe = system.recipe
     names = Deployed.by(system, recipe.score.search, recipe.score.encoder).names
@@ -40,18 +46,22 @@ def measure_deviations(system: System, held_out: Sequence[NamedFrame]) -> dict[s
     if not terms:
         return {}
     frames, _ = split_calibration([frame for _, frame in different_frames(held_out).values()])
-    tiles = [image for frame in frames for image in to_tiles(frame, tile_grid(recipe)).images]
-    found: dict[str, list[torch.Tensor]] = {term: [] for term in terms}
-    for first in range(0, len(tiles), _TILES_AT_ONCE):
-        x = system.represent(to_image(torch.from_numpy(np.stack(tiles[first : first + _TILES_AT_ONCE]))))
-        match = system.match(x, system.encode(x))
-        for term, values in found.items():
-            values.append(find_score(term).of(match, system.weights))
-    deviations = {term: float(torch.cat(values).std(correction=0)) if tiles else 0.0 for term, values in found.items()}
-    for term, deviation in deviations.items():
-        if not deviation > 0:
+    if len(frames) < LEAST_FRAMES:
+        raise CalibrationError(
+            f"{len(frames)} held-out normal images, a quarter of all, are there to measure the terms of a sum on, but "
+            f"at least {LEAST_FRAMES} are needed; hold out more different images (data.holdout), or deploy one score"
+        )
+    found = {term: np.array([_of_frame(system, frame, term) for frame in frames]) for term in sorted(terms)}
+    for term, values in found.items():
+        if not values.std() > _LEAST_DEVIATION * abs(values.mean()):
             raise CalibrationError(
-                f"the score {term} does not vary over the {len(frames)} held-out normal images that the terms of a sum "
-                "are measured on; hold out more different images (data.holdout), or deploy one score alone"
+                f"the score {term} is the same on all {len(frames)} held-out normal images that the terms of a sum are "
+                "measured on; deploy the other term alone"
             )
-    return dict(sorted(deviations.items()))
+    return {term: float(values.std()) for term, values in found.items()}
+
+
+def _of_frame(system: System, frame: Frame, term: str) -> float:
+    tiles = torch.from_numpy(to_tiles(frame, tile_grid(system.recipe)).images)
+    x = system.represent(to_image(tiles))
+    return float(find_score(term).of(system.match(x, system.encode(x)), system.weights).max())

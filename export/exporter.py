@@ -84,7 +84,8 @@ def export_run(
     run = load_run(run_folder, system_type=system_type)
     require_provable(precisions, run.system)
     held_out = [(sample.name, frame) for sample, frame in run.held_out()]
-    run.system.score_deviations = measure_deviations(run.system, held_out)
+    with console.status("measuring the terms of sums of scores"):
+        run.system.score_deviations = measure_deviations(run.system, held_out)
     with new_folder(out, what=MANIFEST) as folder:
         with console.status("tracing the graphs, gradient and search loop included"):
             write_graphs(run.system, run.recipe, folder)

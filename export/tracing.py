@@ -1,7 +1,7 @@
 """From a PyTorch function, gradient included, to an ONNX model with a dynamic batch.
 
 `torch.onnx.export` fails on code that calls autograd, so a function that does is first traced with its gradient into
-plain operators (`make_fx`), then exported; any other is exported as it is, which takes two thirds of the time. The one
+plain operators (`make_fx`), then exported; any other is exported as it is, which takes less time. The one
 operator without a core ATen decomposition is `convolution_backward`: for the input it is the transposed convolution
 with the same weight, and back.
 """

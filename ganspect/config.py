@@ -201,15 +201,19 @@ class SearchSettings(Section):
 
 def _require_a_sum(name: str, allowed: set[str]) -> None:
     terms = terms_of(name)
-    for term in terms:
-        if term not in (SCORES if len(terms) > 1 else allowed):
-            raise ValueError(
-                f"unknown score {term!r}; expected one of {', '.join(sorted(allowed))}, or two with a + between"
-            )
-    if len(terms) != 2 or terms[0] == terms[1]:
+    if len(terms) == 1:
+        raise ValueError(
+            f"unknown score {name!r}; expected one of {', '.join(sorted(allowed))}, or two of them with a + between"
+        )
+    if len(terms) > 2 or len(set(terms)) < 2:
         raise ValueError(f"{name!r} is not a sum of two different scores; give two, such as {_A_SUM}")
+    for term in terms:
+        if term not in SCORES:
+            raise ValueError(
+                f"{name!r} adds {term!r}, which no score is called; take two of {', '.join(sorted(SCORES))}"
+            )
     if find_score(name).needs_pixel_statistics:
-        raise ValueError(f"{name!r} has a term that needs pixel statistics, which sums cannot have; choose another")
+        raise ValueError(f"{name!r} has a term that needs pixel statistics, which a sum cannot have; choose another")
 
 
 _A_SUM = "weighed_residual + latent_mahalanobis"

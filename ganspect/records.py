@@ -5,9 +5,9 @@ manifest = Manifest.model_validate_json(path.read_bytes())
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ganspect.scoring import Residual
+from ganspect.scoring import Residual, terms_of
 
 SCHEMA_VERSION = 2
 """Of manifest.json; 2 came with backbones and a bundle's own mode. Older bundles see pixels, and search."""
@@ -133,6 +133,14 @@ class ScoreRecord(Record):
     share: float = 0.01
     relative: float = 0.0
     deviations: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+    @model_validator(mode="after")
+    def _sums_have_deviations(self) -> "ScoreRecord":
+        for name in filter(None, (self.search, self.encoder)):
+            terms = terms_of(name)
+            if len(terms) > 1 and not set(terms) <= set(self.deviations):
+                raise ValueError(f"the sum {name!r} is deployed without the deviations of its terms")
+        return self
 
 
 class GraphRecord(Record):

@@ -21,6 +21,7 @@ from ganspect.train.compute import Compute, Precision, choose_device, choose_pre
 from ganspect.train.data import TrainingData, load_training_data, require_one_scale
 from ganspect.train.features import FeatureBatches, open_features, prepare_representation
 from ganspect.train.folder import RunFolder, RunRecord
+from ganspect.train.interrupt import said_to_go_on
 from ganspect.train.representation import Representation
 from ganspect.train.run import build_system
 from ganspect.train.system import System
@@ -72,14 +73,8 @@ def train(recipe: Recipe, system_type: type[System], dataset: Dataset, out: Path
     if folder.finished:
         return out
     with deterministic():
-        try:
+        with said_to_go_on():
             trainer = _prepared(recipe, system_type, dataset, folder)
-        except KeyboardInterrupt:
-            Console(stderr=True).print(
-                "interrupted before the first step; run the same command again, and features that are whole are kept",
-                soft_wrap=True,
-            )
-            raise
         trainer.run()
     folder.features.unlink(missing_ok=True)
     return out

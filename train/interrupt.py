@@ -6,7 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from rich.console import Console
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def said_to_go_on() -> Iterator[None]:
+    """Say what to do where SIGINT or SIGTERM ends what is made before a run's steps."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "interrupted; run the same command again and it goes on from what the run folder holds", soft_wrap=True
+        )
+        raise
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The PCA that networks in feature space start from and keep: G(z) = W z + mean + convolutions, E its inverse + more.
 
 Generator and encoder share one matrix, which no training changes: a map has 50,000 values, and a matrix for each of
-them, trained, would be most of a bundle. It is stored in 8 bits a value, which is as good as 32 here: rounding moves a
-component by a hundredth of its length. Latents are whitened by half, as in `ganspect.train.linear_path`. With a map of
-latents the PCA is that of the blocks that its places stand for, the same at every place.
+them, trained, would be most of a bundle. It is stored in 8 bits a value: rounding moves a component of magnetic tiles
+by one or two hundredths of its length (one that lies at few places by more). Latents are whitened by half, as in
+`ganspect.train.linear_path`. With a map of latents the PCA is that of the blocks that its places stand for, the same at
+every place.
 """
 
 import torch
@@ -21,8 +22,8 @@ class PcaPath(nn.Module):
 
     Attributes:
         layout: assigns parts of a latent to blocks of x.
-        codes: (F,d) uint8, components as columns, each times the root of its deviation and divided by its step; 128 is
-            zero, which all are beyond the components there are.
+        codes: (F,d) uint8, components as columns, each times the root of its deviation and divided by its step; 128
+            stands for zero, and columns beyond the PCA's components hold nothing else.
         step: (d,) float32, what one code is worth in each column.
         mean: (F,) float32.
         scale: (d,) float32, 1 / deviation.

@@ -8,7 +8,7 @@ from typing import Any
 from ganspect.block_pca import require_small_blocks
 from ganspect.config import Recipe
 from ganspect.errors import ConfigError
-from ganspect.scoring import SCORES, number_of_largest, terms_of
+from ganspect.scoring import SCORES, find_score, number_of_largest, terms_of
 from ganspect.sections import nearest, parse
 from ganspect.train.anogan import Anogan
 from ganspect.train.egbad import Egbad
@@ -57,6 +57,7 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
                 f"{path}: score.{key} is {score!r}, which {system_type.name} cannot compute; choose one of {can}"
             )
     _require_encoder_of_sums(recipe, system_type, path)
+    _require_a_latent(recipe, path)
     _require_views(recipe, system_type, path)
     for section in ("choice", "discriminator"):
         _require_a_use(section, recipe, system_type, path)
@@ -79,6 +80,22 @@ def _require_encoder_of_sums(recipe: Recipe, system_type: type[System], path: Pa
         raise ConfigError(
             f"{path}: score.search is {recipe.score.search!r}, but {system_type.name} is trained without an encoder by "
             "this recipe, at whose latents the terms of a sum are measured; train one, or choose one score"
+        )
+
+
+def _require_a_latent(recipe: Recipe, path: Path) -> None:
+    of_latent = [
+        name
+        for name in (recipe.score.search, recipe.score.encoder)
+        if name != "paper" and "latent" in find_score(name).needs
+    ]
+    offered = "network.latent_size is 0" if recipe.network.latent_size == 0 else ""
+    if recipe.choice and recipe.system == "linear" and 0 in recipe.choice.latent_sizes:
+        offered = "choice.latent_sizes has 0"
+    if of_latent and offered:
+        raise ConfigError(
+            f"{path}: {offered}, the mean without any latent, but the score {of_latent[0]} is about the latent; leave "
+            "the 0 out, or choose another score"
         )
 
 

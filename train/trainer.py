@@ -15,7 +15,7 @@ from ganspect.train.compute import Compute
 from ganspect.train.features import FeatureBatches
 from ganspect.train.folder import RunFolder
 from ganspect.train.health import FIGURES, judge
-from ganspect.train.interrupt import deferred_interrupts
+from ganspect.train.interrupt import deferred_interrupts, said_to_go_on
 from ganspect.train.log import TrainingLog
 from ganspect.train.previews import write_grid
 from ganspect.train.representation import map_shape
@@ -55,7 +55,8 @@ class Trainer:
         position = read_position(self.folder.checkpoint)
         begin = names.index(position.stage) if position else 0
         if position is None:
-            self.system.begin(self.batches)
+            with said_to_go_on():
+                self.system.begin(self.batches)
         with deferred_interrupts() as interrupted, progress_bar() as progress:
             for name in names[:begin]:
                 progress.add_task(name, total=plans[name].steps, completed=plans[name].steps, detail="done before")

@@ -215,18 +215,20 @@ def find_score(name: str) -> Score:
     """Return a score by its name, or the sum of two by theirs, `weighed_residual + latent_mahalanobis`.
 
     Each term of a sum is divided by its standard deviation over normal images (`ScoreWeights.deviations`), so that
-    none outweighs the other for want of a common unit.
+    neither outweighs the other for want of a common unit.
     """
     terms = terms_of(name)
     if len(terms) == 1:
         return SCORES[name]
 
     def of_sum(match: Match, weights: ScoreWeights) -> Array:
+        if missing := [term for term in terms if term not in weights.deviations]:
+            raise ValueError(f"the deviation of {missing[0]} over normal images is not known; export measures it")
         first, second = (SCORES[term].of(match, weights) * (1.0 / weights.deviations[term]) for term in terms)
         return first + second
 
     needs = frozenset[Need]().union(*(SCORES[term].needs for term in terms))
-    return Score(" + ".join(f"{term} / its deviation over normal images" for term in terms), of_sum, needs)
+    return Score(" + ".join(f"{term} / (deviation of {term} over normal images)" for term in terms), of_sum, needs)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class FeatureBaseline:
 
 @dataclass(frozen=True)
 class FeaturePca(FeatureDetector):
-    """A PCA of the maps, its residuals weighed, and scored as the bundle's are.
+    """A PCA of the maps, its residuals weighed and made a score as the bundle's `weighed_residual` is.
 
     Attributes:
         pca: the PCA of the normal maps.

@@ -42,7 +42,7 @@ def headline_of(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
 
 
 def _advice(metrics: Mapping[str, Any]) -> str:
-    if _is_a_pca(metrics):
+    if not metrics["bundle"]["training_steps"]:
         return "let more be chosen by drawn defects, or train a GAN"
     return "train longer, or do without a GAN (configs/linear_features.yaml)"
 
@@ -79,16 +79,17 @@ def _decisive_rival(metrics: Mapping[str, Any]) -> _Rival | None:
     if same is not None and same["delta"] is not None:
         rivals.append(_Rival("PCA under the same score", same["image"]["auroc"]["value"], same["delta"]))
     for name, found in metrics["baselines"].items():
-        # A bundle that is a PCA is that very rival, but for the images that it holds out.
-        if found["delta"] is not None and not (name == "pca_features" and _is_a_pca(metrics)):
+        # A PCA that deploys the same score is that very rival, but for the images that it holds out.
+        if found["delta"] is not None and not (name == "pca_features" and _is_that_pca(metrics)):
             rivals.append(_Rival(NAMES[name], found["image"]["auroc"]["value"], found["delta"]))
     order: tuple[Tone, ...] = ("bad", "plain", "good")
     return min(rivals, key=lambda rival: (order.index(rival.tone), -rival.auroc))
 
 
-def _is_a_pca(metrics: Mapping[str, Any]) -> bool:
-    """Return whether the bundle is a PCA and no more: no training step changed what it began with."""
-    return not metrics["bundle"]["training_steps"]
+def _is_that_pca(metrics: Mapping[str, Any]) -> bool:
+    """Return whether the bundle is a PCA that no training step changed, judged by its weighed residual alone."""
+    bundle, mode = metrics["bundle"], metrics["protocol"]["mode"]
+    return not bundle["training_steps"] and bundle[f"{mode}_score"] == "weighed_residual"
 
 
 def _in_use(point: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from ganspect.runtime.evaluation.kinds import kinds_of
 from ganspect.runtime.evaluation.metrics import auroc_difference, auroc_interval, has_both_classes, image_metrics
 from ganspect.runtime.evaluation.operating_point import operating_point
 from ganspect.runtime.machine import machine
-from ganspect.scoring import SCORES, in_order
+from ganspect.scoring import SCORES, in_order, terms_of
 
 Json: TypeAlias = dict[str, Any]
 
@@ -120,14 +120,18 @@ def _pca_by_deployed_score(evaluated: Evaluated, pca: PcaScores) -> Json | None:
     """Return how a PCA of the bundle's size does by its score, which tells what score and size are worth alone."""
     recorded = evaluated.bundle.manifest.scores
     name = recorded.search if evaluated.mode == "search" else recorded.encoder
-    if name is None or name not in pca.scores:
+    terms = terms_of(name or "")
+    if not set(terms) <= set(pca.scores):
         return None
+    scores = pca.scores[terms[0]]
+    if len(terms) > 1:
+        scores = np.sum([pca.scores[term] / recorded.deviations[term] for term in terms], 0)
     labels, resampling = evaluated.images.labels, evaluated.resampling
-    delta = auroc_difference(evaluated.score, pca.scores[name], labels, resampling)
+    delta = auroc_difference(evaluated.score, scores, labels, resampling)
     return {
         "name": name,
         "components": pca.components,
-        "image": _to_json(image_metrics(pca.scores[name], labels, resampling)),
+        "image": _to_json(image_metrics(scores, labels, resampling)),
         "delta": None if delta is None else delta.to_json(),
     }
 

@@ -19,6 +19,7 @@ def metrics(
     same_score: dict[str, Any] | None = None,
     baselines: dict[str, Any] | None = None,
     training_steps: dict[str, int] | None = None,
+    score: str = "weighed_residual",
 ) -> dict[str, Any]:
     return {
         "image": {"auroc": {"value": 0.9}},
@@ -27,7 +28,11 @@ def metrics(
         "at_threshold": {"tpr": 0.75, "fpr": 0.02},
         "notes": {},
         "baselines": baselines or {},
-        "bundle": {"training_steps": {"gan": 100} if training_steps is None else training_steps},
+        "bundle": {
+            "training_steps": {"gan": 100} if training_steps is None else training_steps,
+            "encoder_score": score,
+        },
+        "protocol": {"mode": "encoder"},
     }
 
 
@@ -67,20 +72,22 @@ def test_headline_is_good_only_if_both_pcas_are_beaten_for_sure(
 
 
 @pytest.mark.parametrize(
-    ("training_steps", "tone", "words"),
+    ("training_steps", "score", "tone", "words"),
     [
-        ({"gan": 100}, "bad", "PCA, features, a far simpler model, is better: train longer, or do without a GAN"),
-        ({}, "good", "It is better than the simple detectors beside it"),
+        ({"gan": 100}, "weighed_residual", "bad", "is better: train longer, or do without a GAN"),
+        ({}, "weighed_residual", "good", "It is better than the simple detectors beside it"),
+        # The PCA beside it has another score then, and is a rival.
+        ({}, "weighed_residual + latent_mahalanobis", "bad", "PCA, features, a far simpler model, is better: let more"),
     ],
 )
 def test_headline_counts_the_detectors_on_the_same_features(
-    training_steps: dict[str, int], tone: str, words: str
+    training_steps: dict[str, int], score: str, tone: str, words: str
 ) -> None:
     features = {
         "pca_features": {"image": {"auroc": {"value": 0.95}}, "delta": {"value": -0.02, "low": -0.03, "high": -0.01}},
         "padim": {"image": {"auroc": {"value": 0.9}}, "delta": {"value": 0.05, "low": 0.02, "high": 0.08}},
     }
-    headline, found = headline_of(metrics(0.05, 0.15, None, features, training_steps))
+    headline, found = headline_of(metrics(0.05, 0.15, None, features, training_steps, score))
     assert (found, words in headline) == (tone, True)
 
 
