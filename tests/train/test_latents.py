@@ -67,7 +67,7 @@ def test_the_pca_of_blocks_reconstructs_as_numpy_does() -> None:
     latents = path.encode(torch.from_numpy(x))
     assert latents.shape == (20, layout.size)
     left = x - path.decode(latents).numpy()
-    np.testing.assert_allclose(left, block_residuals(x, pca, 4, 2), atol=0.05)
+    np.testing.assert_allclose(left, block_residuals(x, pca, 4, 2), atol=0.1)
 
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (33, 47), (28, 60)])
