@@ -30,6 +30,7 @@ from ganspect.scoring.scores import (
     find_score,
     in_order,
     terms_of,
+    total,
 )
 from ganspect.scoring.search import Adam, Residual, SearchLoss, State, adam_step, cleared, iterate, search_loss
 
@@ -62,4 +63,5 @@ __all__ = [
     "search_loss",
     "terms_of",
     "to_unit_range",
+    "total",
 ]

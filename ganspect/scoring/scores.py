@@ -212,23 +212,39 @@ def terms_of(name: str) -> tuple[str, ...]:
 
 
 def find_score(name: str) -> Score:
-    """Return a score by its name, or the sum of two by theirs, `weighed_residual + latent_mahalanobis`.
-
-    Each term of a sum is divided by its standard deviation over normal images (`ScoreWeights.deviations`), so that
-    neither outweighs the other for want of a common unit.
-    """
+    """Return a score by its name, or the sum of two by theirs, `weighed_residual + latent_mahalanobis`; see `total`."""
     terms = terms_of(name)
     if len(terms) == 1:
         return SCORES[name]
 
     def of_sum(match: Match, weights: ScoreWeights) -> Array:
-        if missing := [term for term in terms if term not in weights.deviations]:
-            raise ValueError(f"the deviation of {missing[0]} over normal images is not known; export measures it")
-        first, second = (SCORES[term].of(match, weights) * (1.0 / weights.deviations[term]) for term in terms)
-        return first + second
+        return total(name, lambda term: SCORES[term].of(match, weights), weights.deviations)
 
     needs = frozenset[Need]().union(*(SCORES[term].needs for term in terms))
     return Score(" + ".join(f"{term} / (deviation of {term} over normal images)" for term in terms), of_sum, needs)
+
+
+def total(name: str, of: Callable[[str], Array], deviations: Mapping[str, float]) -> Array:
+    """Return a score, or the sum of two, from the values of its terms.
+
+    Each term of a sum is divided by its standard deviation over normal images, so that neither outweighs the other for
+    want of a common unit.
+
+    Args:
+        name: name of the score or of the sum.
+        of: returns the (N,) values of a score by its name.
+        deviations: standard deviation of each term over normal images, above 0.
+
+    Raises:
+        ValueError: the deviation of a term is missing.
+    """
+    terms = terms_of(name)
+    if len(terms) == 1:
+        return of(name)
+    if missing := [term for term in terms if term not in deviations]:
+        raise ValueError(f"the deviation of {missing[0]} over normal images is not known; export measures it")
+    first, second = (of(term) * (1.0 / deviations[term]) for term in terms)
+    return first + second
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from ganspect.runtime.evaluation.kinds import kinds_of
 from ganspect.runtime.evaluation.metrics import auroc_difference, auroc_interval, has_both_classes, image_metrics
 from ganspect.runtime.evaluation.operating_point import operating_point
 from ganspect.runtime.machine import machine
-from ganspect.scoring import SCORES, in_order, terms_of
+from ganspect.scoring import SCORES, in_order, terms_of, total
 
 Json: TypeAlias = dict[str, Any]
 
@@ -120,12 +120,9 @@ def _pca_by_deployed_score(evaluated: Evaluated, pca: PcaScores) -> Json | None:
     """Return how a PCA of the bundle's size does by its score, which tells what score and size are worth alone."""
     recorded = evaluated.bundle.manifest.scores
     name = recorded.search if evaluated.mode == "search" else recorded.encoder
-    terms = terms_of(name or "")
-    if not set(terms) <= set(pca.scores):
+    if name is None or not set(terms_of(name)) <= set(pca.scores):
         return None
-    scores = pca.scores[terms[0]]
-    if len(terms) > 1:
-        scores = np.sum([pca.scores[term] / recorded.deviations[term] for term in terms], 0)
+    scores = total(name, pca.scores.__getitem__, recorded.deviations)
     labels, resampling = evaluated.images.labels, evaluated.resampling
     delta = auroc_difference(evaluated.score, scores, labels, resampling)
     return {
