@@ -106,13 +106,11 @@ class BlockFold:
 
 def block_residuals(maps: Maps, pca: Pca, size: int, stride: int) -> Maps:
     """Return what the first components of a PCA of blocks leave of maps, (m,C,h,w) float32."""
-    components = pca.components[:size]
     found = np.empty_like(maps)
     for first in range(0, len(maps), _IMAGES_AT_ONCE):
         part = maps[first : first + _IMAGES_AT_ONCE]
-        rows = blocks_of(part, stride) - pca.mean
-        rows -= rows @ components.T @ components
-        found[first : first + len(part)] = maps_of(rows, part.shape[1:], stride)
+        left = pca.residuals(blocks_of(part, stride), size)
+        found[first : first + len(part)] = maps_of(left, part.shape[1:], stride)
     return found
 
 

@@ -53,6 +53,12 @@ class Pca:
     components: Rows
     deviations: Rows
 
+    def residuals(self, rows: Rows, size: int) -> Rows:
+        """Return what the mean and the first `size` components leave of rows, (n,F) float32."""
+        components, centred = self.components[:size], rows - self.mean
+        centred -= centred @ components.T @ components
+        return centred
+
 
 class Others(NamedTuple):
     """Maps beside those that PCAs are fitted to.

@@ -103,10 +103,10 @@ class FeaturePca(FeatureDetector):
         return Judged(largest_mean(squared, self.share).astype(np.float64), np.sqrt(squared))
 
     def _residuals(self, maps: Maps) -> Maps:
+        size = len(self.pca.components)
         if self.stride is not None:
-            return block_residuals(maps, self.pca, len(self.pca.components), self.stride)
-        rows = maps.reshape(len(maps), -1) - self.pca.mean
-        residuals: Maps = (rows - rows @ self.pca.components.T @ self.pca.components).reshape(maps.shape)
+            return block_residuals(maps, self.pca, size, self.stride)
+        residuals: Maps = self.pca.residuals(maps.reshape(len(maps), -1), size).reshape(maps.shape)
         return residuals
 
 
