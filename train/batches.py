@@ -15,7 +15,7 @@ from torch import Tensor
 from ganspect.config import DataSettings
 from ganspect.datasets.drawn import KINDS
 from ganspect.scoring import to_unit_range
-from ganspect.train.drawing import DrawnMaps, draw_on, kinds_in_turn
+from ganspect.train.drawing import DrawnMaps, Represent, draw_on, kinds_in_turn
 from ganspect.train.seeds import random_for
 
 FLIP_AXES = {"vertical": 2, "horizontal": 3}
@@ -27,6 +27,10 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 def mirrorings(flips: Sequence[str]) -> list[tuple[str, ...]]:
     """Return every combination of mirror directions, none of them first."""
     return [chosen for count in range(len(flips) + 1) for chosen in combinations(flips, count)]
+
+
+def _as_it_is(image: Tensor) -> Tensor:
+    return image
 
 
 class Batches:
@@ -87,15 +91,16 @@ class Batches:
         images = self.plain(most)
         return images, images
 
-    def drawn(self, images: int, most: int) -> DrawnMaps:
+    def drawn(self, images: int, most: int, represent: Represent = _as_it_is) -> DrawnMaps:
         """Return x with defects drawn on them, all kinds in turn.
 
         Args:
             images: number of images that are drawn on: the first ones of `views`.
             most: number of defects at most, twice each kind on an image.
+            represent: turns images in [-1, 1] into x.
         """
         index = self.to_draw_on(images, most)
-        x, kinds = draw_on(self, index, lambda image: image, self.seed, kinds_in_turn(index))
+        x, kinds = draw_on(self, index, represent, self.seed, kinds_in_turn(index))
         return DrawnMaps(x, self.image_of(index).numpy(), kinds)
 
     def to_draw_on(self, images: int, most: int) -> Tensor:

@@ -18,7 +18,7 @@ from ganspect.errors import OutputError
 from ganspect.progress import progress_bar
 from ganspect.train.batches import Batches
 from ganspect.train.checkpoint import load_weights, save_weights
-from ganspect.train.drawing import DrawnMaps, Represent, draw_on, kinds_in_turn
+from ganspect.train.drawing import DrawnMaps, Represent
 from ganspect.train.representation import Representation
 
 _IMAGES_AT_ONCE = 16
@@ -45,7 +45,7 @@ class FeatureBatches:
             represent: what made them.
         """
         self.images, self.maps, self.represent = images, maps, represent
-        self._drawn: DrawnMaps | None = None
+        self._drawn: dict[tuple[int, int], DrawnMaps] = {}
         self.epoch_length = maps.shape[1]
 
     def take(self, stage: str, first: int, count: int, random: torch.Generator) -> Tensor:
@@ -67,11 +67,10 @@ class FeatureBatches:
 
     def drawn(self, images: int, most: int) -> DrawnMaps:
         """Return maps of images with defects drawn on them, made once; see `Batches.drawn`."""
-        index = self.images.to_draw_on(images, most)
-        if self._drawn is None or len(self._drawn.x) != len(index):
-            x, kinds = draw_on(self.images, index, self.represent, self.images.seed, kinds_in_turn(index))
-            self._drawn = DrawnMaps(x, self.image_of(index).numpy(), kinds)
-        return self._drawn
+        asked = images, most
+        if asked not in self._drawn:
+            self._drawn = {asked: self.images.drawn(images, most, self.represent)}
+        return self._drawn[asked]
 
     def pairs(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most `most` maps, (M,C,h,w), and the images that they are of, (M,channels,H,W) in [-1, 1]."""
