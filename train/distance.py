@@ -62,12 +62,16 @@ class Distance(nn.Module):
     def terms(self, residual: Tensor) -> Terms:
         """Return what a discriminator is given of residuals, (N,C,h,w)."""
         weighed = self._weigh(residual)
-        level = self._log_distance(weighed).mean((1, 2), keepdim=True)
-        return self.terms_of(weighed * torch.exp(level * (-0.5 * self.relative))[:, None], level)
+        distance = self.smoothed(_squared(weighed))
+        level = torch.log(distance + LEAST_DISTANCE).mean((1, 2), keepdim=True)
+        shrunk = torch.exp(-self.relative * level)
+        return Terms(
+            torch.asinh(weighed * shrunk.sqrt()[:, None]), torch.log(distance * shrunk + LEAST_DISTANCE), level
+        )
 
     def terms_of(self, weighed: Tensor, level: Tensor) -> Terms:
         """Return the same of weighed residuals, (N,C,h,w), out of which the share of the level is taken already."""
-        return Terms(torch.asinh(weighed), self._log_distance(weighed), level)
+        return Terms(torch.asinh(weighed), torch.log(self.smoothed(_squared(weighed)) + LEAST_DISTANCE), level)
 
     def squared_length(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the weighed squared length of the residual at each place alone, (N,h,w) float32, of (N,C,h,w) maps."""
@@ -82,9 +86,6 @@ class Distance(nn.Module):
             return residual
         places = residual.flatten(2).permute(2, 0, 1) @ self.weights.float()
         return places.permute(1, 2, 0).reshape(residual.shape)
-
-    def _log_distance(self, weighed: Tensor) -> Tensor:
-        return torch.log(self.smoothed(_squared(weighed)) + LEAST_DISTANCE)
 
     def heat_map(self, distances: Tensor) -> Tensor:
         """Return the root of distances (N,h,w) at the image's size, (N,H,W), in deviations of normal images."""
