@@ -16,7 +16,7 @@ from ganspect.export.formulas import Deployed, to_image
 from ganspect.preprocess import Frame, to_tiles
 from ganspect.runtime.calibration import different_frames
 from ganspect.runtime.normal_images import NamedFrame
-from ganspect.scoring import find_score, terms_of
+from ganspect.scoring import SCORES, terms_of
 from ganspect.train.data import tile_grid
 from ganspect.train.system import System
 
@@ -51,7 +51,8 @@ def measure_deviations(system: System, held_out: Sequence[NamedFrame]) -> dict[s
             f"{len(frames)} held-out normal images, a quarter of all, are there to measure the terms of a sum on, but "
             f"at least {LEAST_FRAMES} are needed; hold out more different images (data.holdout), or deploy one score"
         )
-    found = {term: np.array([_of_frame(system, frame, term) for frame in frames]) for term in sorted(terms)}
+    rows = [_of_frame(system, frame, sorted(terms)) for frame in frames]
+    found = dict(zip(sorted(terms), np.transpose(rows), strict=True))
     for term, values in found.items():
         if not values.std() > _LEAST_DEVIATION * abs(values.mean()):
             raise CalibrationError(
@@ -61,7 +62,9 @@ def measure_deviations(system: System, held_out: Sequence[NamedFrame]) -> dict[s
     return {term: float(values.std()) for term, values in found.items()}
 
 
-def _of_frame(system: System, frame: Frame, term: str) -> float:
+def _of_frame(system: System, frame: Frame, terms: Sequence[str]) -> list[float]:
+    """Return each term of a frame, the largest of its tiles."""
     tiles = torch.from_numpy(to_tiles(frame, tile_grid(system.recipe)).images)
     x = system.represent(to_image(tiles))
-    return float(find_score(term).of(system.match(x, system.encode(x)), system.weights).max())
+    match = system.match(x, system.encode(x))
+    return [float(SCORES[term].of(match, system.score_weights).max()) for term in terms]

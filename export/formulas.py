@@ -201,7 +201,7 @@ def compose(system: System, search: SearchRecord, score: str, encoder_score: str
         loss_of(search),
         adam_of(search),
         Deployed.by(system, score, encoder_score),
-        system.weights,
+        system.score_weights,
         search.burn_in,
     )
 

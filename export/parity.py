@@ -159,7 +159,7 @@ class ParityCheck:
             x = self._x(image)
             latent = system.encode(x)
             matched = with_pixels(system.match(x, latent), pixels)
-            weights = system.weights
+            weights = system.score_weights
             start, encoder = (find_score(name).of(matched, weights) for name in (self._deployed.search, encoder_score))
             residual, picture = system.heat_map(x, matched.reconstruction), system.picture(matched.reconstruction)
         inputs = {"image": image} | dict(zip(PIXEL_MAPS, pixels, strict=False))

@@ -35,7 +35,7 @@ class ReferenceSearch:
         self, image: Tensor, state: State, threshold: Tensor, pixels: tuple[Tensor, ...] = ()
     ) -> tuple[State, Tensor]:
         """Take one iteration and return the gradient of the search loss as well, (N,D)."""
-        settings, weights = self.search, self.system.weights
+        settings, weights = self.search, self.system.score_weights
         latent = state.latent.detach().requires_grad_()
         matched = self.system.match(self._represented(image), latent)
         loss = search_loss(loss_of(settings), matched).sum()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
+from annotated_types import Ge
 from pydantic import Field, field_validator, model_validator
 
 from ganspect.records import Mode, Weighing
@@ -151,6 +152,12 @@ class NetworkSettings(Section):
     latent_stride: Literal[2, 4, 8, 16] = 4
     feature_levels: Positive | None = None
     linear_path: bool = False
+
+    @classmethod
+    def least_latent_size(cls) -> int:
+        """Return the smallest length that the system's latents may have; 0 is the mean alone, without any latent."""
+        limits = cls.model_fields["latent_size"].metadata
+        return next(int(str(limit.ge)) for limit in limits if isinstance(limit, Ge))
 
 
 class SearchSettings(Section):

@@ -13,8 +13,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from annotated_types import Ge
-from pydantic.fields import FieldInfo
 
 from ganspect.block_pca import pcas_of
 from ganspect.config import ChoiceSettings, LatentKind, Recipe
@@ -204,12 +202,12 @@ def _largest(kind: LatentKind, channels: int, recipe: Recipe, images: int) -> in
     """Return how many components a PCA can have: of whole maps by the images of a fold, of blocks by their values."""
     if kind == "map":
         return int(channels * recipe.network.latent_stride**2)
-    return max(1, images - -(-images // 5) - 1)
+    return max(1, images - -(-images // FOLDS) - 1)
 
 
 def _sizes(settings: ChoiceSettings, recipe: Recipe, most: int) -> list[int]:
     """Return the candidates that are at most so large, and that the recipe's system takes."""
-    least = _least(type(recipe.network).model_fields["latent_size"])
+    least = recipe.network.least_latent_size()
     asked = settings.latent_sizes or (recipe.network.latent_size,)
     possible = sorted({size for size in asked if least <= size <= most})
     if possible:
@@ -220,11 +218,6 @@ def _sizes(settings: ChoiceSettings, recipe: Recipe, most: int) -> list[int]:
         f"{size} was taken: give more images, or smaller sizes in choice.latent_sizes"
     )
     return [size]
-
-
-def _least(field: FieldInfo) -> int:
-    """Return the smallest value that a setting may have."""
-    return next(int(str(limit.ge)) for limit in field.metadata if isinstance(limit, Ge))
 
 
 def _drawn_on(images: int) -> int:

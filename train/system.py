@@ -331,11 +331,11 @@ class System(nn.Module, ABC):
 
     def encoder_score(self, image: Tensor) -> Tensor:
         """Return the score of the system's paper at the encoder's latent, (N,)."""
-        score: Tensor = SCORES[self.paper_score].of(self.match(image, self.encode(image)), self.weights)
+        score: Tensor = SCORES[self.paper_score].of(self.match(image, self.encode(image)), self.score_weights)
         return score
 
     @property
-    def weights(self) -> ScoreWeights:
+    def score_weights(self) -> ScoreWeights:
         """Return the weights of its scores."""
         score = self.recipe.score
         return ScoreWeights(score.feature_weight, score.alpha, score.kappa, self.score_deviations)

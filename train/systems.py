@@ -90,7 +90,7 @@ def _require_a_latent(recipe: Recipe, path: Path) -> None:
         if name != "paper" and "latent" in find_score(name).needs
     ]
     offered = "network.latent_size is 0" if recipe.network.latent_size == 0 else ""
-    if recipe.choice and recipe.system == "linear" and 0 in recipe.choice.latent_sizes:
+    if recipe.choice and recipe.network.least_latent_size() == 0 and 0 in recipe.choice.latent_sizes:
         offered = "choice.latent_sizes has 0"
     if of_latent and offered:
         raise ConfigError(

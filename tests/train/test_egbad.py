@@ -114,7 +114,7 @@ def test_the_papers_scores_by_their_formulas() -> None:
         "egbad_cross_entropy_code": -torch.log(torch.sigmoid(system.head(f(g, e)))),
     }
     for name, discrimination in wanted.items():
-        found = SCORES[name].of(system.match(shown, e), system.weights)
+        found = SCORES[name].of(system.match(shown, e), system.score_weights)
         torch.testing.assert_close(found, residual + (1 - alpha) * discrimination)
     torch.testing.assert_close(system.encoder_score(shown), residual + 0.3 * wanted["egbad_feature_matching"])
 
