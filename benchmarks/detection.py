@@ -154,7 +154,7 @@ def made_before(path: Path, run: Run) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         same = all(result[key] == value for key, value in now.items())
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise OutputError(f"{path} is no result of this benchmark; delete it, and the run is made again") from None
+        raise OutputError(f"{path} is not a result of this benchmark; delete it, and the run is made again") from None
     if not same:
         raise OutputError(
             f"{path} was made with other settings than the suite and its recipe have now; delete it to make it again"

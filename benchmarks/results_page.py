@@ -74,7 +74,7 @@ def results_page(
     """Return the page as Markdown.
 
     Args:
-        suites: by name; what is not to be published is left out.
+        suites: every suite by its name; those that are not to be published are left out.
         made: the results that there are, by suite.
         misjudged: what benchmarks/misjudged.py found; stands in the section that has its data set and no other.
         robust: what benchmarks/robust_search.py found.

@@ -72,7 +72,7 @@ def compare_losses(run: Path, more: Sequence[str], losses: Mapping[str, Sequence
     Args:
         run: a run folder of `ganspect train`.
         more: settings of every search, `section.key=value`.
-        losses: by name, as `LOSSES`.
+        losses: settings of each loss by its name, as in `LOSSES`.
 
     Returns:
         `training_steps`: of the run, by stage; `settings`: `more`; `images`, `drawn`: how many; `encoder`: its AUROC;

@@ -23,11 +23,11 @@ class Reported(Section):
     """A figure that others report.
 
     Attributes:
-        system: as they call it.
-        data: which of the suite's data sets, or `mean` of all.
+        system: the system's name in their publication.
+        data: one of the suite's data sets, or `mean` for all of them.
         auroc: if they report that.
         auprc: if they report that.
-        source: who, where.
+        source: the publication that reports the figure.
     """
 
     system: str
@@ -43,8 +43,8 @@ class Case(Section):
     Attributes:
         recipe: path from the project's folder.
         data: sources as commands take them; a `.npz` or a folder is looked for in the data folder.
-        seeds: of initial weights and split.
-        file: of a data set that no package brings, in the data folder.
+        seeds: seeds of initial weights and split.
+        file: file in the data folder of a data set that no package brings.
         overrides: `section.key=value` on top of the recipe.
         images: normal images to train on, drawn by the seed; absent: all that the data set has.
         mode: `search`, `encoder` where a protocol has no search, or `own`: what the bundle's verdicts come from.
@@ -63,11 +63,11 @@ class Suite(Section):
     """Cases whose figures stand in one table.
 
     Attributes:
-        title: of its section in docs/results.md.
+        title: heading of its section in docs/results.md.
         about: the protocol.
         published: whether that page has it.
-        cases: in the order of the table.
-        reported: by others, on the same data.
+        cases: its cases in the order of the table.
+        reported: figures of others on the same data.
     """
 
     title: str
@@ -90,7 +90,7 @@ class Run:
     """One recipe, one data set, one seed.
 
     Attributes:
-        case: which it belongs to.
+        case: the case that it belongs to.
         data: its data set.
         seed: its seed.
     """

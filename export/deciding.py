@@ -37,8 +37,8 @@ class Judged:
     """What both modes of a bundle say of normal images and of defects drawn on them.
 
     Attributes:
-        scores: by mode, of normal images (N,) and of drawn ones (M,); higher is more anomalous. Without an encoder the
-            search's alone.
+        scores: scores by mode, of normal images (N,) and of drawn ones (M,); higher is more anomalous. Without an
+            encoder the search's alone.
         source: (M,) number of the normal image that each defect is drawn on.
     """
 

@@ -65,10 +65,11 @@ def export_run(
     """Export and calibrate a finished run; print what was written.
 
     Args:
-        run_folder: as `ganspect train` wrote it.
+        run_folder: folder that `ganspect train` wrote.
         out: the bundle's folder; an older bundle there is replaced when the new one is whole.
-        false_alarm_rate: to calibrate for; None: 1%, or the least that the held-out images support.
-        precisions: to quantize for, where one is int8, and to prove on the backends that are installed here.
+        false_alarm_rate: share of normal images that may be flagged; None: 1%, or the least that the held-out images
+            support.
+        precisions: precisions to prove on the backends that are installed here; for int8 graphs are quantized.
         system_type: a system that is not in `ganspect.train.systems.SYSTEMS`.
 
     Raises:

@@ -70,7 +70,7 @@ class Formulas:
         loss: descended by the search.
         adam: its update.
         deployed: the scores.
-        weights: of the papers' scores.
+        weights: weights of the papers' scores and of sums.
         burn_in: points that the search passes through before scores count.
     """
 

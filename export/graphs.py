@@ -25,7 +25,7 @@ class Sizes:
     """The sizes that are fixed in the graphs.
 
     Attributes:
-        size_hw: of a tile, in pixels.
+        size_hw: height and width of a tile in pixels.
         channels: 1 or 3.
         latent_size: D.
     """

@@ -40,7 +40,7 @@ class LeanSearch:
     """AnoGAN's search in PyTorch without anything that it could do without.
 
     Attributes:
-        formulas: of the bundle, on networks as trained.
+        formulas: the bundle's formulas on networks as trained.
     """
 
     def __init__(self, formulas: Formulas, *, compiled: bool = False) -> None:

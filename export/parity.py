@@ -32,7 +32,7 @@ _FORM_BATCHES: Mapping[int, int] = {5: 1}
 _FORM_STEPS = (0,)
 _SEED = 20_170_317
 _LEAST_GRADIENT = 1e-15
-"""Squares of smaller gradients, as Adam takes them, are no normal float32 numbers (a generator that never learnt)."""
+"""Squares of smaller gradients, as Adam takes them, are subnormal in float32 (a generator that never learnt)."""
 
 Figures: TypeAlias = dict[str, float]
 
@@ -76,9 +76,9 @@ class ParityCheck:
         Args:
             folder: the graphs'.
             reference: what they are compared with.
-            sizes: of images and latents.
-            encoder_score: as the recipe names it.
-            form: that is compared, see `ganspect.export.variants`; a graph without it is compared as it is.
+            sizes: sizes of images and latents.
+            encoder_score: the encoder's score as the recipe names it.
+            form: the form that is compared (`ganspect.export.variants`); a graph without it is compared as it is.
         """
         self._folder = folder
         self._form = form

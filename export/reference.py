@@ -16,7 +16,7 @@ class ReferenceSearch:
     """AnoGAN's search as one would write it in PyTorch; batch norm unfolded, gradient by autograd.
 
     Attributes:
-        system: in eval mode.
+        system: the trained system in evaluation mode.
         search: its settings.
         score: name of the tracked score.
     """

@@ -41,7 +41,7 @@ def trace(
     """Export a function to ONNX; the first axis of every input that has one is the batch.
 
     Args:
-        function: of tensors.
+        function: a function of tensors.
         example: inputs with a batch of `example_batch`; scalars and (H,W) maps named `pixel_…` have no batch axis.
         inputs: a name for each.
         outputs: a name for each tensor that the function returns.
@@ -111,7 +111,7 @@ def _with_gradient(function: Callable[..., Any], example: Sequence[Tensor]) -> t
 
 @lru_cache(maxsize=1)
 def _read_operators_once() -> None:
-    """Let the exporter keep its table of operators, which it else reads anew for every graph: a third of its time."""
+    """Let the exporter keep its table of operators, which it would read again for every graph: a third of its time."""
     try:
         from torch.onnx._internal.exporter import _registration
     except ImportError:  # a PyTorch that has moved it: slower, no more

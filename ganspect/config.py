@@ -77,8 +77,8 @@ class BackboneSettings(Section):
         stride: pixels of the image for each place of the grid that all layers are brought to.
         channels: kept of all layers together after whitening; those that vary most on normal images.
         weights: file of the network's weights; absent: that of the package that brings them, where one does.
-        copies: of each training image, varied as `data` says (flips, shifts, gain); absent: one for each combination
-            of flips, and at least 4 where shifts or gain are asked for.
+        copies: number of copies of each training image, varied as `data` says (flips, shifts, gain); absent: one for
+            each combination of flips, and at least 4 where shifts or gain are asked for.
     """
 
     name: str = "efficientnet_lite0"
@@ -168,10 +168,10 @@ class SearchSettings(Section):
         burn_in: points passed through first, whose scores do not count. An encoder's latent still follows a defect a
             little, and the search lets go of it; but then no frame is cleared by the encoder's start alone.
         restarts: starts searched for each tile; the encoder's comes first, the others are random.
-        learning_rate: of Adam, in units of the latent.
-        beta1: of Adam.
-        beta2: of Adam.
-        epsilon: of Adam.
+        learning_rate: Adam's step size in units of the latent.
+        beta1: Adam's decay of the gradient's mean.
+        beta2: Adam's decay of its square.
+        epsilon: added by Adam to the root of the second moment.
         clip: latents stay within [-clip, clip]; absent: free.
         feature_weight: λ of the search loss.
         reduction: `mean`, or `sum` as in AnoGAN's paper.
@@ -238,10 +238,10 @@ class ScoreSettings(Section):
         kappa: κ of f-AnoGAN's score.
         scale: `min_max` reports scores relative to those of the calibration's normal images (GANomaly, section 4):
             0 the lowest of them, 1 the highest; verdicts are the same.
-        weighing: of the score `weighed_residual`: `place` and `pooled` weigh the residual by its covariance over normal
+        weighing: how `weighed_residual` weighs: `place` and `pooled` weigh the residual by its covariance over normal
             images, at each place (parts that lie alike) or over all places (textures); `plain` does not. Absent:
             `place` with a backbone or a choice, and else the system has no such score.
-        share: of the places, those with the largest residual, that `weighed_residual` averages; 0: the largest alone.
+        share: share of the places, those with the largest residual, that `weighed_residual` averages; 0: the largest.
         relative: share of an image's own level that is taken out of its weighed residuals
             (`ganspect.scoring.relative_to_level`); for parts that differ in grain or light from frame to frame.
     """
@@ -274,13 +274,13 @@ class Recipe(Section):
 
     Attributes:
         system: `anogan`, `fanogan`, `egbad`, `ganomaly` or `linear`.
-        seed: of initial weights, data order, augmentation and latents.
+        seed: seed of initial weights, data order, augmentation and latents.
         mode: what verdicts come from unless another is asked for: the latent `search`, the `encoder` alone, or `auto`:
             the search where it finds drawn defects surely better, which export tries.
         backbone: absent: the networks see pixels.
         choice: absent: nothing is chosen.
         discriminator: one of places, beside the system's own; absent: none.
-        image: see `ImageSettings`; likewise the other sections.
+        image: what the model sees (`ImageSettings`); every other section has a class of its own too.
     """
 
     system: str

@@ -312,7 +312,7 @@ def cross_fitted_weights(pcas: Pcas, size: int, weighing: Weighing) -> Maps | No
     Args:
         pcas: PCAs of normal images.
         size: number of components of the PCAs.
-        weighing: see `weights_of`.
+        weighing: how residuals are weighed (`weights_of`).
     """
     if weighing == "plain":
         return None

@@ -50,11 +50,11 @@ class BackboneRecord(Record):
     """The frozen network whose activations the bundle's formulas are about; its weights are in the graphs.
 
     Attributes:
-        name: see `ganspect.config.BackboneSettings`, as for the other fields.
+        name: the recipe's `backbone.name` (`ganspect.config.BackboneSettings`).
         layers: numbers of its layers.
-        channels: of the whitened map.
+        channels: channels of the whitened map.
         grid_hw: places of the map.
-        size_bytes: of its weights and the whitening, in float32.
+        size_bytes: size of its weights and the whitening in float32.
         weights_sha256: SHA-256 of the file that its weights were read from; None in bundles that did not record it.
     """
 
@@ -106,18 +106,18 @@ class ScoreRecord(Record):
         search: name of the one that the search tracks.
         encoder: name of the encoder mode's; None without an encoder.
         paper: name of the one in the system's paper.
-        formulas: of all that the bundle can compute, by name.
+        formulas: formula of every score that the bundle can compute, by its name.
         feature_weight: λ of AnoGAN's scores.
         alpha: α of EGBAD's scores.
         kappa: κ of f-AnoGAN's score.
         needs_pixel_statistics: whether a deployed score does.
         scale: `min_max`: users see the deployed scores relative to the calibration's `ScoreRange`; decisions are taken
             on raw ones.
-        weighing: of residuals, see `ganspect.config.ScoreSettings`; with one, heat maps are in deviations of normal
-            images, and else in [0, 1].
-        share: of the places that `weighed_residual` averages.
+        weighing: how residuals are weighed (`ganspect.config.ScoreSettings`); with one, heat maps are in deviations of
+            normal images, and else in [0, 1].
+        share: share of the places that `weighed_residual` averages.
         relative: share of an image's own level that is taken out of weighed residuals.
-        deviations: of the terms of deployed sums over held-out normal images, by the score's name.
+        deviations: deviation of each term of a deployed sum over held-out normal images, by the score's name.
     """
 
     search: str
@@ -161,11 +161,11 @@ class GateRecord(Record):
     """What the verification of one backend in one precision found when the bundle was exported.
 
     Attributes:
-        version: of the inference engine.
+        version: the inference engine's version.
         device: its name.
         guard: distance from the threshold within which float32 decides, by mode (`search`, `encoder`); None for
             float32 itself.
-        agreement: by mode, the figures of `ganspect.runtime.verification.agreement.Agreement`.
+        agreement: for each mode the figures of `ganspect.runtime.verification.agreement.Agreement`.
     """
 
     version: str
@@ -179,10 +179,10 @@ class TrainingRecord(Record):
 
     Attributes:
         source: the data set as the recipe named it.
-        split_seed: of the train/test split and the held-out part.
+        split_seed: seed of the train/test split and the held-out part.
         n_training: images trained on.
         n_skipped: unreadable images that were left out.
-        fingerprints: of the images trained on (see `ganspect.datasets.fingerprint`).
+        fingerprints: fingerprints of the images trained on (`ganspect.datasets.fingerprint`).
         held_out: fingerprints of the normal images kept back for calibration.
         steps: training steps by stage.
     """
@@ -201,7 +201,7 @@ class ChoiceRecord(Record):
 
     Attributes:
         settings: what the recipe has on top of its own, `section.key=value` each.
-        auroc: of drawn against normal images, of the candidate that was chosen.
+        auroc: AUROC of drawn against normal images by the candidate that was chosen.
         images: normal images.
         drawn: images with a defect drawn on them.
         candidates: each with its settings and its AUROC.
@@ -222,8 +222,8 @@ class ModeRecord(Record):
 
     Attributes:
         mode: the one that was chosen.
-        encoder_auroc: of drawn against held-out normal images; None without an encoder.
-        search_auroc: likewise.
+        encoder_auroc: the encoder's AUROC of drawn against held-out normal images; None without an encoder.
+        search_auroc: the search's AUROC of the same images.
         low: lower end of the paired 95% interval of the search's AUROC less the encoder's.
         high: its upper end.
         images: normal images, of each the middle tile; of few nothing is sure, and the encoder is taken.
@@ -310,11 +310,11 @@ class GoodPeriodRecord(Record):
 
     Attributes:
         station: its name.
-        name: of the period.
+        name: the period's name.
         begun: time of day, ISO 8601 with zone.
-        ended: likewise.
-        frames: that were stored, by camera.
-        bundle: which one judged meanwhile, by the hash of its manifest.
+        ended: end of the period, in the same format.
+        frames: number of frames that were stored, by camera.
+        bundle: hash of the manifest of the bundle that judged meanwhile.
     """
 
     station: str
@@ -338,16 +338,16 @@ class CalibrationRecord(Record):
         n_statistics: frames that the pixel statistics were taken from (disjoint from the threshold's).
         statistics_file: safetensors with `pixel_mean` and `pixel_deviation` (H,W), path in the bundle.
         statistics_sha256: its hash.
-        fingerprints: of all frames used.
-        search_range: of the search score over the statistics' frames; None in records of older versions.
-        encoder_range: of the encoder score; None without an encoder.
+        fingerprints: fingerprints of all frames used.
+        search_range: range of the search score over the statistics' frames; None in records of older versions.
+        encoder_range: range of the encoder score over the same frames; None without an encoder.
         tiles_file: safetensors with `tiles` (T,h,w,C) uint8, a part of the frames as the graphs take them, which
             verification compares backends on; None in records of older versions.
         tiles_sha256: its hash.
         start_scores: the finite ones of the threshold's frames at the encoder's start, which drift is told from; the
             statistics' frames are left out, since a score that needs their statistics fits them better than others.
             None without an encoder and in records of older versions.
-        encoder_scores: likewise of the encoder's score.
+        encoder_scores: the same for the encoder's score.
         good_period: what a station recorded of the images; None where they are from elsewhere.
     """
 

@@ -153,7 +153,7 @@ def statistics_frames(bundle: Bundle, frames: Sequence[NamedFrame]) -> list[Fram
 
     Args:
         bundle: the bundle.
-        frames: as `calibrate` takes them.
+        frames: the frames that `calibrate` takes.
 
     Raises:
         CalibrationError: as `calibrate`.

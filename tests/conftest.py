@@ -102,8 +102,8 @@ def made_once(
     """Return a folder that the first of the processes that run the tests makes.
 
     Args:
-        factory: of temporary folders.
-        name: of what is made.
+        factory: makes temporary folders.
+        name: name of what is made.
         make: makes the folder whose path it is given.
         copied: each process has a copy, as ganspect keeps engines in a bundle; else all have the same, to read.
     """

@@ -41,9 +41,9 @@ class Batches:
 
         Args:
             images: (H,W,C) uint8 each, grey or RGB, at least `size_hw`.
-            size_hw: of what is cut from them.
+            size_hw: height and width of what is cut from them.
             settings: patches, flips and shift.
-            seed: of the order.
+            seed: decides about the order.
         """
         self.images = [torch.from_numpy(image) for image in images]
         self.sizes = torch.tensor([image.shape[:2] for image in images])
@@ -56,8 +56,8 @@ class Batches:
         Args:
             stage: its name; each has its own order.
             first: images taken before in this stage.
-            count: of images.
-            random: for patches, flips, shifts and gain.
+            count: number of images.
+            random: draws patches, flips, shifts and gain.
         """
         images = self._cut(self.order(stage, first, count) % len(self.images), self.settings, random)
         if self.settings.gain:
@@ -114,8 +114,8 @@ class Batches:
 
         Args:
             index: (B,) below `epoch_length`, from `order`.
-            number: of the copy: 0 is the image as it is; the others are mirrored in each combination of the recipe's
-                flips in turn, and shifted and brightened at random where the recipe says so.
+            number: number of the copy: 0 is the image as it is; the others are mirrored in each combination of the
+                recipe's flips in turn, and shifted and brightened at random where the recipe says so.
 
         Returns:
             (B,C,H,W) float32 images in [-1, 1].
@@ -139,7 +139,7 @@ class Batches:
         Args:
             stage: its name; each has its own order.
             first: images taken before in this stage.
-            count: of images.
+            count: number of images.
         """
         length = self.epoch_length
         epochs = range(first // length, (first + count - 1) // length + 1)

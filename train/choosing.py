@@ -117,7 +117,7 @@ def try_discriminator(
     sides. None where there are too few images for that.
 
     Args:
-        recipe: with what was chosen, and a discriminator.
+        recipe: the recipe with what was chosen, and a discriminator.
         pcas: PCAs of the maps.
         maps: (n,C,h,w) float32 of x.
         groups: (n,) the image that each is of.

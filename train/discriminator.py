@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
     Attributes:
         squashed: (N,C,h,w) asinh of weighed residuals, in units of the image's level where that is taken out.
-        log_distance: (N,h,w) log d, likewise.
+        log_distance: (N,h,w) log d, in the same unit.
         level: (N,1,1) mean of log d over places, before it is taken out.
     """
 

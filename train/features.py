@@ -82,9 +82,9 @@ def prepare_representation(representation: Representation, images: Batches, reci
     """Give a representation its weights: those that a run began with, or the backbone's, whitened on training images.
 
     Args:
-        representation: is changed.
+        representation: takes the weights.
         images: normal training images.
-        recipe: with a `backbone`.
+        recipe: a recipe with a `backbone`.
         path: the file that keeps them.
 
     Raises:

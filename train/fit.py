@@ -100,7 +100,7 @@ class _Represented:
 
     Attributes:
         representation: images to x; None: x is the image.
-        batches: of x.
+        batches: batches of x.
     """
 
     representation: Representation | None

@@ -34,10 +34,10 @@ class RunRecord(BaseModel):
     Attributes:
         training: images trained on and held out, and the steps of each stage.
         device: `cpu` or `cuda`; an interrupted run goes on there.
-        precision: as measured or asked for; kept likewise.
-        versions: of ganspect and PyTorch.
+        precision: the precision that was measured or asked for; an interrupted run goes on in it.
+        versions: versions of ganspect and PyTorch.
         skipped: names and reasons of images left out.
-        health: of the stages at the end; empty while the run is unfinished.
+        health: health of the stages at the end; empty while the run is unfinished.
         choice: what drawn defects decided; None where the recipe leaves nothing open.
     """
 

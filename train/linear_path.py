@@ -33,8 +33,8 @@ def start_at_pca(generator: nn.Module, encoder: nn.Module | None, images: Tensor
     """Set the linear paths to a PCA, and let the convolutions beside them start near zero.
 
     Args:
-        generator: with `linear`, and `layers` ending in a transposed convolution.
-        encoder: with `linear`, and `layers` ending in a linear layer.
+        generator: a network with `linear`, and `layers` ending in a transposed convolution.
+        encoder: a network with `linear`, and `layers` ending in a linear layer.
         images: (N,C,H,W) training images, mirrored ones among them.
 
     Returns:
@@ -65,8 +65,8 @@ def let_convolutions_start_near_zero(generator: nn.Module, encoder: nn.Module | 
     """Shrink the last layers beside the linear paths, so that these alone decide at first.
 
     Args:
-        generator: with layers ending in a transposed convolution.
-        encoder: with layers ending in a linear layer; None where there is none.
+        generator: a network with layers ending in a transposed convolution.
+        encoder: a network with layers ending in a linear layer; None where there is none.
     """
     _fade(generator, 0.1)
     if encoder is not None:

@@ -233,7 +233,7 @@ def fit_discriminator(
     """Train a discriminator against near misses, and standardise its map on normal maps that it was not trained on.
 
     Args:
-        discriminator: its weights are drawn anew.
+        discriminator: its weights are drawn again.
         near_misses: near misses of normal images.
         settings: the recipe's section.
         seed: the recipe's seed.

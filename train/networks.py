@@ -29,8 +29,8 @@ class Pyramid:
     """How an image is halved level by level, and how many channels each level has.
 
     Attributes:
-        size_hw: of the image in pixels.
-        channels: of the image.
+        size_hw: height and width of the image in pixels.
+        channels: number of the image's channels.
         width: channels of level 0, which is half the image's size.
         latent_stride: side of the block of x that a place of a map of latents stands for; None: latents are vectors.
     """

@@ -28,7 +28,7 @@ class Representation(nn.Module):
     Attributes:
         grid_hw: places of the map.
         channels: K, of the map.
-        raw_channels: of all layers together, before whitening.
+        raw_channels: number of channels of all layers together, before whitening.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -78,7 +78,7 @@ class Representation(nn.Module):
 
         Args:
             mean: (raw_channels,) of the raw channels over images and places.
-            covariance: (raw_channels, raw_channels), likewise.
+            covariance: (raw_channels, raw_channels) covariance of the same channels.
         """
         variances, axes = torch.linalg.eigh(covariance.double())
         variances, axes = variances.flip(0)[: self.channels], axes.flip(1)[:, : self.channels]

@@ -47,7 +47,7 @@ class Stage(ABC):
         batch_size: images of one batch.
         batches_per_step: real batches that one step takes (5 critic steps: 5).
         modules: what is trained beside the system's own networks, by name.
-        optimizers: by name.
+        optimizers: optimizers by their names.
     """
 
     batch_size: int
@@ -141,7 +141,7 @@ class System(nn.Module, ABC):
     Its formulas are about x: the image, or in feature space the map of a frozen backbone.
 
     Attributes:
-        name: as recipes write it.
+        name: its name in recipes.
         recipe_type: the recipe class with this system's training settings.
         paper_score: name in `ganspect.scoring.SCORES` of the score in its paper.
         views: what `see` gives, perhaps nothing; scores that need another cannot be computed.
@@ -157,8 +157,8 @@ class System(nn.Module, ABC):
         features: (N,C,H,W) of x to the discriminator's intermediate layer f, (N,F...); only where it is in `views`.
         latent_mean: (D,) of the prior; zeros in most systems.
         latent_deviation: (D,) of the prior: latents are drawn from N(latent_mean, latent_deviation^2); mostly ones.
-        score_deviations: of the terms of deployed sums over held-out normal images, by the score's name; export
-            measures them.
+        score_deviations: deviation of each term of a deployed sum over held-out normal images, by the score's name;
+            export measures them.
     """
 
     name: ClassVar[str]
@@ -211,7 +211,7 @@ class System(nn.Module, ABC):
         leaves of the others.
 
         Args:
-            images: on the CPU.
+            images: training images on the CPU.
         """
         if self.pca is None and self.distance is None and not self.recipe.network.linear_path:
             return

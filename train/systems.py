@@ -40,8 +40,8 @@ def parse_recipe(content: dict[str, Any], path: Path, system_type: type[System] 
     """Check settings against the recipe of the system that they name.
 
     Args:
-        content: as read from YAML.
-        path: of the file, for messages.
+        content: settings read from YAML.
+        path: the file's path, for messages.
         system_type: a system that is not in `SYSTEMS`.
 
     Raises:

@@ -32,7 +32,7 @@ class Trainer:
         """Move the system to its device.
 
         Args:
-            system: with its initial weights.
+            system: the system with its initial weights.
             batches: the training images, or their feature maps.
             compute: device and precision.
             folder: claimed for this run.
@@ -47,7 +47,7 @@ class Trainer:
         """Train what is left to train, write how healthy the stages were at their ends, and the weights.
 
         Raises:
-            RunError: the checkpoint is damaged, or a loss is no number any more.
+            RunError: the checkpoint is damaged, or a loss is not a number any more.
             KeyboardInterrupt: SIGINT or SIGTERM came; the checkpoint is written.
         """
         plans = self.system.stages(self.compute)
@@ -137,8 +137,8 @@ class _StageLoop:
         wrong = [name for name, value in figures.items() if value != value or abs(value) == float("inf")]
         if wrong:
             raise RunError(
-                f"the {wrong[0]} {'figure' if wrong[0] in FIGURES else 'loss'} of stage {self.name} is no number any "
-                f"more at step {taken}; lower training.{self.name}.learning_rate and train into a new folder"
+                f"the {wrong[0]} {'figure' if wrong[0] in FIGURES else 'loss'} of stage {self.name} is not a number "
+                f"any more at step {taken}; lower training.{self.name}.learning_rate and train into a new folder"
             )
 
     def _save(self, taken: int) -> None:

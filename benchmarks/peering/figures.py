@@ -27,7 +27,7 @@ class Figures:
     Attributes:
         image_auroc: AUROC over images.
         pixel_auroc: AUROC over pixels; None without masks or maps.
-        aupro: mean overlap of regions up to a false-positive rate of 0.3; None likewise.
+        aupro: mean overlap of regions up to a false-positive rate of 0.3; None without masks or maps.
     """
 
     image_auroc: float

@@ -108,7 +108,7 @@ class Turns:
     """What one model's turns came to, all rounds together.
 
     Attributes:
-        samples_ms: from a frame in memory to its score.
+        samples_ms: times from a frame in memory to its score.
         peak_memory_mb: peak memory of the whole process.
         others_s: processor time that everything else on the machine took meanwhile.
         wall_s: seconds that the turns took.

@@ -60,7 +60,7 @@ class Made:
         model_bytes: size of the files that are deployed.
         installed_bytes: size of all that must be installed to run it like this.
         training_s: seconds of training, with the start of Python; None where it was trained elsewhere.
-        export_s: seconds until the model was ready to deploy, after training; None likewise.
+        export_s: seconds from the end of training until the model was ready to deploy; None where it was not measured.
         details: whatever else is worth telling.
     """
 
@@ -99,7 +99,7 @@ class Rows:
             same = all(content["machine"][key] == here[key] for key in _SAME)
             _ = content["rows"], content["failures"], content["settings"]
         except (ValueError, KeyError, TypeError):
-            raise OutputError(f"{path} is no result of this benchmark; delete it, or choose another --out") from None
+            raise OutputError(f"{path} is not a result of this benchmark; delete it, or choose another --out") from None
         if smoke_then != smoke or not same or content["settings"] != settings():
             raise OutputError(
                 f"{path} was made on another machine, with other settings, or with --smoke and not without; choose "
@@ -126,7 +126,7 @@ class Rows:
         write_json(self._path, self.content)
 
     def fail(self, dataset: str, seed: int, name: str, what: str, error: GanspectError) -> None:
-        """Record why there is no row; a later run tries again."""
+        """Record why a row is missing; a later run tries again."""
         failure = {"dataset": dataset, "seed": seed, "name": name, "what": what, "reason": str(error)}
         same = ("dataset", "seed", "name", "what")
         others = [one for one in self.content["failures"] if any(one[key] != failure[key] for key in same)]

@@ -61,7 +61,7 @@ def export_split(source: str, *, seed: int, grid: TileGrid, folder: Path) -> Spl
         folder: where its files go; replaced where it holds another split.
 
     Raises:
-        DataError: there is no such data set, it has no test images of both classes, or none that can be read.
+        DataError: the data set is unknown, lacks test images of a class, or has none that can be read.
     """
     dataset = open_dataset(source, split_seed=seed)
     made_from = {"source": source, "seed": seed, "size_hw": list(grid.size_hw), "channels": grid.channels}

@@ -92,7 +92,7 @@ def draw_defect(image: Image, random: np.random.Generator, *, kind: Kind | None 
         kind: what to draw; None: any of `KINDS`, each as likely.
 
     Raises:
-        ValueError: the image has another shape or type, or there is no such kind.
+        ValueError: the image has another shape or type, or the kind is unknown.
     """
     _check(image, kind)
     wanted: Kind = KINDS[int(random.integers(len(KINDS)))] if kind is None else kind

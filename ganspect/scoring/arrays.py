@@ -49,7 +49,7 @@ def relative_to_level(distances: Array, share: float) -> Array:
 
     Args:
         distances: not negative, (N,...).
-        share: in [0, 1]; 0 leaves distances as they are.
+        share: share of the level that is taken out, in [0, 1]; 0 leaves distances as they are.
     """
     if share == 0:
         return distances
@@ -66,7 +66,7 @@ def all_but_largest(values: Array, share: float) -> Array:
 
     Args:
         values: (N,...), at least two to a row.
-        share: in (0, 1).
+        share: share of each row's values, in (0, 1).
     """
     rows = values.reshape((values.shape[0], -1))
     count = number_of_largest(rows.shape[1], share)

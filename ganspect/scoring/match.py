@@ -27,9 +27,9 @@ class Match:
         reconstruction_code: the second encoder's latent of the reconstruction, (N,D).
         distance: (N,h,w) squared length of the residual at each place, weighed as the recipe says and averaged over
             channels and 3x3 places.
-        squared_length: (N,h,w) squared length of the residual at each place, weighed likewise, but averaged over
+        squared_length: (N,h,w) squared length of the residual at each place, weighed in the same way but averaged over
             channels alone.
-        share: of the places, those with the largest distance, that are averaged; 0: the largest alone.
+        share: share of the places, those with the largest distance, that are averaged; 0: the largest alone.
         latent: z, (N,D).
         latent_mean: (D,) of the prior.
         latent_deviation: (D,) of the prior, above 0.

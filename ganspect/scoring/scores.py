@@ -50,7 +50,7 @@ class Score:
     """An anomaly score.
 
     Attributes:
-        formula: for the manifest and the report; λ, α and κ are the weights.
+        formula: text for the manifest and the report; λ, α and κ are the weights.
         formula_of: (N,) scores of a match with weights, higher is more anomalous.
         needs: what it takes of the match beside the images.
     """

@@ -30,8 +30,8 @@ class SearchLoss:
         residual: what R is the mean or sum of, see `Residual`.
         huber_delta: δ, above 0; of `huber` in deviations of the image's own values, of `weighed` in those of normal
             residuals.
-        trimmed_share: in (0, 1), of the places, those with the largest residual, that `trimmed` leaves out; at least
-            one.
+        trimmed_share: share of the places, those with the largest residual, that `trimmed` leaves out, in (0, 1); at
+            least one place.
     """
 
     feature_weight: float

@@ -42,7 +42,7 @@ class FeatureBaseline:
     Attributes:
         name: `pca_features`, `padim` or `patchcore`.
         scores: (n,) scores of the test images.
-        pixel: `auroc` and `aupro` of its heat maps; None where there are no masks.
+        pixel: figures `auroc` and `aupro` of its heat maps; None where there are no masks.
         size_bytes: bytes of the backbone and of what the detector stores, in float32.
         ms_an_image: median time for the backbone and the detector, one tile at a time; preprocessing left out.
         images: number of normal tiles that it was fitted on.

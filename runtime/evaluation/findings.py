@@ -52,7 +52,7 @@ class _Rival:
     """A simple detector that the bundle is compared with.
 
     Attributes:
-        name: in words.
+        name: its name in words.
         auroc: the rival's.
         delta: the bundle's AUROC less the rival's, with its paired interval.
     """

@@ -25,7 +25,7 @@ class Readout:
     """Runs a bundle's generator and features graphs.
 
     Attributes:
-        names: of the scores that the bundle can compute.
+        names: names of the scores that the bundle can compute.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:

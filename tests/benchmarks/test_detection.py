@@ -82,7 +82,7 @@ def test_a_result_or_a_begun_run_of_other_settings_is_never_taken_for_the_suites
     with pytest.raises(OutputError, match="other settings than the suite and its recipe have now; delete"):
         make(bench, run)
     result.write_text("[1")
-    with pytest.raises(OutputError, match="is no result of this benchmark; delete it"):
+    with pytest.raises(OutputError, match="is not a result of this benchmark; delete it"):
         make(bench, run)
     result.unlink()
     begun = made(tmp_path / "work/suite" / run.name)

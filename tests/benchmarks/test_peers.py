@@ -385,7 +385,7 @@ def test_a_result_of_another_kind_of_run_does_not_go_on(tmp_path: Path):
         Rows.open(path, smoke=False)
     for nothing in ("[]", "{}", "nonsense"):
         path.write_text(nothing)
-        with pytest.raises(OutputError, match="is no result of this benchmark"):
+        with pytest.raises(OutputError, match="is not a result of this benchmark"):
             Rows.open(path, smoke=False)
 
 

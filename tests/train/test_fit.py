@@ -180,5 +180,7 @@ def test_an_impossible_size(tmp_path: Path, mvtec_folder: Path) -> None:
 
 def test_a_loss_that_is_no_number(tmp_path: Path, mvtec_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GanStage, "step", lambda *_: {"generator": torch.tensor(float("nan"))})
-    with pytest.raises(RunError, match=r"generator loss of stage gan is no number any more at step 10; lower training"):
+    with pytest.raises(
+        RunError, match=r"generator loss of stage gan is not a number any more at step 10; lower training"
+    ):
         train_tiny(tmp_path / "run", mvtec_folder)

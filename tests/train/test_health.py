@@ -165,7 +165,7 @@ def test_a_collapsed_generator_is_found_in_a_training(
 
 def test_a_check_that_is_no_number(mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GanStage, "check", lambda *_: {"diversity": float("nan")})
-    with pytest.raises(RunError, match=r"the diversity figure of stage gan is no number any more at step 10; lower"):
+    with pytest.raises(RunError, match=r"the diversity figure of stage gan is not a number any more at step 10; lower"):
         train_tiny(tmp_path / "run", mvtec_folder)
     record = RunFolder(tmp_path / "run").read_record()
     assert record is not None

@@ -11,7 +11,7 @@ class Backbone(nn.Module, ABC):
     """A frozen network, as far as its last layer that is asked for.
 
     Attributes:
-        name: as recipes write it.
+        name: its name in recipes.
         layers: numbers of the layers whose activations `forward` returns, ascending.
         widths: channels of each of them.
     """
@@ -26,7 +26,7 @@ class Backbone(nn.Module, ABC):
 
         Args:
             layers: numbers of the layers that are asked for, in any order.
-            channels: of the images; one for grey stands for three equal ones.
+            channels: number of the images' channels; one for grey stands for three equal ones.
 
         Raises:
             ConfigError: it has no such layer.

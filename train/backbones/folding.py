@@ -54,7 +54,7 @@ def fold_batch_norms(graph: fx.GraphModule, plain: Sequence[type[nn.Module]]) ->
     """Fold each batch norm into the convolution before it, where nothing else sees what that computes.
 
     Args:
-        graph: in evaluation mode; is changed.
+        graph: a network in evaluation mode; it is changed.
         plain: types of convolutions that use their weight as it is.
     """
     for node in list(graph.graph.nodes):
@@ -87,10 +87,10 @@ def let_stem_take_grey(graph: fx.GraphModule, plain: Sequence[type[nn.Module]], 
     for the ones. At the image's border both channels are padded as the colours were, which a bias could not be.
 
     Args:
-        graph: is changed.
+        graph: a network in evaluation mode; it is changed.
         plain: types of convolutions that use their weight as it is.
-        scale: (3,) of the colours.
-        shift: (3,) of the colours.
+        scale: (3,) factors of the colours.
+        shift: (3,) what is added to the colours.
 
     Returns:
         Whether it could; not where the image goes elsewhere too, or into another kind of layer.

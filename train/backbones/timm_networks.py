@@ -30,7 +30,7 @@ class TimmNetwork(Network):
             name: timm's, for instance `resnet18` or `resnet18.a1_in1k`.
 
         Raises:
-            ConfigError: there is no such network, or timm cannot cut it.
+            ConfigError: timm does not have the network, or cannot cut it.
         """
         if not timm.is_model(name):  # an address at a hub is none either
             raise ConfigError(f"timm has no network {name!r}; {_alike(name)}")

@@ -44,7 +44,7 @@ class TorchvisionNetwork(Network):
             name: torchvision's, for instance `resnet18`.
 
         Raises:
-            ConfigError: there is no such network, or it has no maps that it could be cut at.
+            ConfigError: torchvision does not have the network, or it has no maps that it could be cut at.
         """
         if name not in (known := models.list_models(module=models)):
             raise ConfigError(f"torchvision has no classification network {name!r}; {nearest(name, known)}")

@@ -33,7 +33,7 @@ class WeightFile:
     Attributes:
         path: the file.
         sha256: SHA-256 of its bytes in hexadecimal.
-        tensors: by their names in the network, without `module.`.
+        tensors: tensors by their names in the network, without `module.`.
     """
 
     path: Path
