@@ -25,6 +25,7 @@ CANDIDATES = {
     "96 channels": ["backbone.channels=96"],
     "blocks 4 and 10": ["backbone.layers=[4,10]"],
     "blocks 2 and 4": ["backbone.layers=[2,4]"],
+    "half of the image's level taken out": ["choice.relatives=[0.5]"],
 }
 
 

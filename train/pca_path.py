@@ -1,10 +1,9 @@
 """The PCA that networks in feature space start from and keep: G(z) = W z + mean + convolutions, E its inverse + more.
 
 Generator and encoder share one matrix, which no training changes: a map has 50,000 values, and a matrix for each of
-them, trained, would be most of a bundle. It is stored in 8 bits a value: rounding moves a component of magnetic tiles
-by one or two hundredths of its length (one that lies at few places by more). Latents are whitened by half, as in
-`ganspect.train.linear_path`. With a map of latents the PCA is that of the blocks that its places stand for, the same at
-every place.
+them, trained, would be most of a bundle. It is stored in 8 bits a value: rounding hardly moves a component, unless it
+lies at few places. Latents are whitened by half, as in `ganspect.train.linear_path`. With a map of latents the PCA is
+that of the blocks that its places stand for, the same at every place.
 """
 
 import torch
